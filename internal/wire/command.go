@@ -1,0 +1,142 @@
+// Package wire spells SMTP (RFC 5321) on plain readers and writers: replies,
+// command lines, the content and its end. It knows the grammar and no policy;
+// it is the only place that writes a CRLF to a server.
+package wire
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxCommandLine is the longest line that any extension allows, line end
+// included: that of AUTH (RFC 4954, section 4).
+const maxCommandLine = 12288
+
+// Command is one command line under construction. Each token is checked
+// against its own grammar; the first that fails is what Bytes returns, so that
+// no input, wherever it came from, can become a second line or parameter.
+type Command struct {
+	line []byte
+	err  error
+}
+
+// NewCommand starts a line with verb, which is a constant of the caller's.
+func NewCommand(verb string) *Command {
+	return &Command{line: []byte(verb)}
+}
+
+// From appends a reverse-path (RFC 5321, section 4.1.2); the empty mailbox is
+// the null reverse-path.
+func (c *Command) From(mailbox string) *Command {
+	if mailbox != "" {
+		c.check(CheckMailbox(mailbox))
+	}
+	return c.text("FROM:<" + mailbox + ">")
+}
+
+// To appends a forward-path (RFC 5321, section 4.1.2). Only postmaster may
+// stand without a domain (section 4.1.1.3).
+func (c *Command) To(mailbox string) *Command {
+	if !strings.EqualFold(mailbox, "postmaster") {
+		c.check(CheckMailbox(mailbox))
+	}
+	return c.text("TO:<" + mailbox + ">")
+}
+
+// Param appends an ESMTP parameter (RFC 5321, section 4.1.1.11); an empty
+// value leaves out the equals sign.
+func (c *Command) Param(keyword, value string) *Command {
+	if !isKeyword(keyword) {
+		c.fail("parameter %q is no keyword", keyword)
+	}
+	for i := range len(value) {
+		if b := value[i]; b <= ' ' || b == '=' || b > '~' {
+			c.fail("parameter %s holds %q", keyword, b)
+		}
+	}
+	if value != "" {
+		keyword += "=" + value
+	}
+	return c.text(keyword)
+}
+
+// Host appends the argument of EHLO or HELO: a domain or an address literal.
+func (c *Command) Host(name string) *Command {
+	c.check(checkHost(name))
+	return c.text(name)
+}
+
+// Keyword appends a name made of letters, digits, hyphens and underscores, as
+// those of SASL mechanisms are (RFC 4422, section 3.1).
+func (c *Command) Keyword(name string) *Command {
+	if !isKeyword(strings.ReplaceAll(name, "_", "-")) {
+		c.fail("%q is no keyword", name)
+	}
+	return c.text(name)
+}
+
+// Base64 appends data as base64, and no data as the equals sign that stands
+// for an empty initial response (RFC 4954, section 4).
+func (c *Command) Base64(data []byte) *Command {
+	if len(data) == 0 {
+		return c.text("=")
+	}
+	return c.text(base64.StdEncoding.EncodeToString(data))
+}
+
+// Bytes returns the whole line with its CRLF, or the error of the first token
+// that was refused.
+func (c *Command) Bytes() ([]byte, error) { return endLine(c.line, c.err) }
+
+func (c *Command) text(s string) *Command {
+	c.line = append(append(c.line, ' '), s...)
+	return c
+}
+
+func (c *Command) fail(format string, args ...any) { c.check(fmt.Errorf(format, args...)) }
+
+func (c *Command) check(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Response spells a line of an AUTH exchange (RFC 4954, section 4).
+func Response(data []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(nil, data), '\r', '\n')
+}
+
+// CancelAuth is the line that ends an AUTH exchange early (RFC 4954, section 4).
+func CancelAuth() []byte { return []byte("*\r\n") }
+
+// endLine is the last guard of every command: whatever the tokens let pass, a
+// line holds no control character and is not longer than any server must take.
+func endLine(line []byte, err error) ([]byte, error) {
+	for _, b := range line {
+		if err == nil && (b < ' ' || b == 0x7f) {
+			err = fmt.Errorf("a command line holds the control character %q", b)
+		}
+	}
+	if err == nil && len(line)+2 > maxCommandLine {
+		err = errors.New("the command line is too long")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(line, '\r', '\n'), nil
+}
+
+func isKeyword(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; !isLetterDigit(b) && (b != '-' || i == 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isLetterDigit(b byte) bool {
+	return isDigit(b) || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
+}

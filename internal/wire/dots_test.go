@@ -1,0 +1,175 @@
+package wire_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/textproto"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+func TestDotWriter(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                          ".\r\n",
+		"a":                         "a\r\n.\r\n",
+		"a\r\n":                     "a\r\n.\r\n",
+		"a\nb\n":                    "a\r\nb\r\n.\r\n",
+		".":                         "..\r\n.\r\n",
+		".\r\n":                     "..\r\n.\r\n",
+		"..\r\n.a":                  "...\r\n..a\r\n.\r\n",
+		"a.b\r\n":                   "a.b\r\n.\r\n",
+		"\r\n":                      "\r\n.\r\n",
+		"\n\n":                      "\r\n\r\n.\r\n",
+		"a\r\n.\r\nMAIL FROM:<x>":   "a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n",
+		"a\n.\nMAIL FROM:<x>\r\n":   "a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n",
+		"a\n.\r\nMAIL FROM:<x>\r\n": "a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n",
+	} {
+		for cut := range len(in) + 1 {
+			for size := 1; size <= 4; size++ {
+				var out bytes.Buffer
+				d := wire.NewDotWriter(&out, make([]byte, 0, size))
+				io.WriteString(d, in[:cut])
+				io.WriteString(d, in[cut:])
+				if left, err := wire.EndData(d); !left || err != nil || out.String() != want {
+					t.Errorf("%q cut at %d in blocks of %d became %q, %v, %v; want %q", in, cut, size, out.String(), left, err, want)
+				}
+			}
+		}
+	}
+}
+
+// A bare CR is the smuggler's tool: no cut of the writes may let one pass.
+func TestDotWriterRefusesBareCR(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{"\r", "a\rb", "a\r\r\n", "a\r.\r\nb", "\r.\r", "a\n\r.\r\n", "a\r"} {
+		for cut := range len(in) + 1 {
+			var out bytes.Buffer
+			d := wire.NewDotWriter(&out, make([]byte, 0, 64))
+			io.WriteString(d, in[:cut])
+			io.WriteString(d, in[cut:])
+			left, err := wire.EndData(d)
+			if left || !errors.Is(err, wire.ErrBareCR) || strings.HasSuffix(out.String(), ".\r\n") {
+				t.Errorf("%q cut at %d became %q, %v, %v", in, cut, out.String(), left, err)
+			}
+		}
+	}
+}
+
+func TestEndDataAfterAnError(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("link lost")
+	w := &failingWriter{room: 8, err: lost}
+	d := wire.NewDotWriter(w, make([]byte, 0, 4))
+	if _, err := io.WriteString(d, strings.Repeat("a", 100)); err != lost {
+		t.Fatalf("Write: %v", err)
+	}
+	if left, err := wire.EndData(d); left || err != lost {
+		t.Errorf("EndData: %v, %v", left, err)
+	}
+	if w.calls != 2 {
+		t.Errorf("the link was written %d times, the last of them after it was lost", w.calls)
+	}
+}
+
+// EndData tells whether the end of data may have left: the difference between
+// "not sent" and "unknown".
+func TestEndDataTellsWhatLeft(t *testing.T) {
+	t.Parallel()
+	content, lost := "a\r\n", errors.New("link lost")
+	whole := len(content) + len(".\r\n")
+	for room := range whole + 1 {
+		d := wire.NewDotWriter(&failingWriter{room: room, err: lost}, make([]byte, 0, 64))
+		io.WriteString(d, content)
+		left, err := wire.EndData(d)
+		if err != lost || left != (room == whole) {
+			t.Errorf("with %d of %d octets written: %v, %v", room, whole, left, err)
+		}
+	}
+}
+
+// failingWriter takes room octets in all; the write that fills it fails.
+type failingWriter struct {
+	room, calls int
+	err         error
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	w.calls++
+	if len(p) >= w.room {
+		n := w.room
+		w.room = 0
+		return n, w.err
+	}
+	w.room -= len(p)
+	return len(p), nil
+}
+
+// FuzzDots: what the dot-writer makes of any content in any pieces, a reader
+// that is not ours turns back into the same content with its line ends mended.
+func FuzzDots(f *testing.F) {
+	f.Add([]byte("a\r\n.\r\nb\n..c"), uint8(3), uint8(2))
+	f.Add([]byte("\r"), uint8(1), uint8(1))
+	f.Add([]byte(".\n.\r\n\n"), uint8(1), uint8(9))
+	bareCR := regexp.MustCompile(`\r(?:[^\n]|\z)`)
+	f.Fuzz(func(t *testing.T, content []byte, piece, block uint8) {
+		var out bytes.Buffer
+		d := wire.NewDotWriter(&out, make([]byte, 0, int(block)+1))
+		for rest := content; len(rest) > 0; {
+			n := min(int(piece)+1, len(rest))
+			d.Write(rest[:n])
+			rest = rest[n:]
+		}
+		_, err := wire.EndData(d)
+		if bare := bareCR.Match(content); bare != (err != nil) {
+			t.Fatalf("bare CR: %v, but err is %v", bare, err)
+		} else if bare {
+			return
+		}
+		if n := strings.Count("\r\n"+out.String(), "\r\n.\r\n"); n != 1 {
+			t.Fatalf("%q holds %d ends of data", out.Bytes(), n)
+		}
+		got, err := io.ReadAll(textproto.NewReader(bufio.NewReader(&out)).DotReader())
+		want := strings.ReplaceAll(string(content), "\r\n", "\n")
+		if want != "" && !strings.HasSuffix(want, "\n") {
+			want += "\n"
+		}
+		if err != nil || string(got) != want {
+			t.Errorf("read back %q, %v; want %q", got, err, want)
+		}
+	})
+}
+
+func BenchmarkDotWriter(b *testing.B) {
+	line := strings.Repeat("A", 76) + "\r\n"
+	content := []byte(strings.Repeat(line, 1<<20/len(line)))
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	block := make([]byte, 0, 32<<10)
+	for b.Loop() {
+		d := wire.NewDotWriter(io.Discard, block)
+		d.Write(content)
+		if _, err := wire.EndData(d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestXText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                  "",
+		"bob@example.net":   "bob@example.net",
+		"a+b=c d":           "a+2Bb+3Dc+20d",
+		"tab\tbell\x07\x7f": "tab+09bell+07+7F",
+	} {
+		if got := wire.EncodeXText(in); got != want {
+			t.Errorf("EncodeXText(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

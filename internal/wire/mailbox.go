@@ -1,0 +1,136 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Lengths in octets (RFC 5321, section 4.5.3.1). A path is 256 with its brackets.
+const (
+	maxLocalPart = 64
+	maxDomain    = 255
+	maxMailbox   = 254
+)
+
+// JoinMailbox spells the mailbox of a local part, as it is meant, at a domain:
+// it quotes the local part if and only if it is no dot-string.
+func JoinMailbox(local, domain string) string {
+	if isDotString(local) {
+		return local + "@" + domain
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"@` + domain
+}
+
+// CheckMailbox checks that s is exactly one Mailbox of RFC 5321, section 4.1.2,
+// in ASCII: no source route, no brackets, nothing after it.
+func CheckMailbox(s string) error {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return errors.New("the address has no domain")
+	}
+	local, domain := s[:at], s[at+1:]
+	switch {
+	case len(local) > maxLocalPart:
+		return fmt.Errorf("the local part has %d octets; %d are allowed", len(local), maxLocalPart)
+	case len(s) > maxMailbox:
+		return fmt.Errorf("the address has %d octets; %d are allowed", len(s), maxMailbox)
+	case !isDotString(local) && !isQuotedString(local):
+		return fmt.Errorf("the local part %q is neither a dot-string nor a quoted string", local)
+	}
+	return checkHost(domain)
+}
+
+// checkHost checks a Domain or address-literal of RFC 5321, sections 4.1.2 and 4.1.3.
+func checkHost(s string) error {
+	if strings.HasPrefix(s, "[") {
+		return checkLiteral(s)
+	}
+	if len(s) > maxDomain {
+		return fmt.Errorf("the domain has %d octets; %d are allowed", len(s), maxDomain)
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return fmt.Errorf("%q is no domain: its label %q is malformed", s, label)
+		}
+	}
+	return nil
+}
+
+func checkLiteral(s string) error {
+	inner, ok := strings.CutSuffix(s[1:], "]")
+	text, isIPv6 := strings.CutPrefix(inner, "IPv6:")
+	addr, err := netip.ParseAddr(text)
+	if !ok || err != nil || addr.Is4() == isIPv6 || addr.Zone() != "" {
+		return fmt.Errorf("%q is no address literal such as [192.0.2.1] or [IPv6:2001:db8::1]", s)
+	}
+	return nil
+}
+
+// isLabel: Let-dig [Ldh-str], at most 63 octets (RFC 1035, section 2.3.4).
+func isLabel(s string) bool {
+	for i := range len(s) {
+		if !isLetterDigit(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63 && s[0] != '-' && s[len(s)-1] != '-'
+}
+
+func isDotString(s string) bool {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" {
+			return false
+		}
+		for i := range len(atom) {
+			if !isAtext(atom[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isQuotedString: DQUOTE *(qtext / quoted-pair) DQUOTE, of printable ASCII.
+func isQuotedString(s string) bool {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return false
+	}
+	s = s[1 : len(s)-1]
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+			if i == len(s) {
+				return false
+			}
+		} else if s[i] == '"' {
+			return false
+		}
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// UnquoteLocal returns what a local part means: a quoted string loses its
+// quotes, anything else is taken as it stands.
+func UnquoteLocal(s string) string {
+	if !isQuotedString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 1; i < len(s)-1; i++ {
+		if s[i] == '\\' {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// isAtext: RFC 5322, section 3.2.3.
+func isAtext(b byte) bool {
+	return isLetterDigit(b) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", b) >= 0
+}
