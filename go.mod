@@ -2,9 +2,4 @@ module github.com/postrider/smtp
 
 go 1.25.0
 
-require (
-	github.com/emersion/go-message v0.18.2 // indirect
-	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
-	github.com/emersion/go-smtp v0.25.1 // indirect
-	golang.org/x/net v0.58.0 // indirect
-)
+require github.com/emersion/go-message v0.18.2

@@ -1,0 +1,211 @@
+package format
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"strings"
+	"unicode/utf8"
+)
+
+// The content transfer encodings that are written (RFC 2045, section 6).
+const (
+	SevenBit        = "7bit"
+	QuotedPrintable = "quoted-printable"
+	Base64          = "base64"
+)
+
+// maxTextLine is the longest line that may be sent (RFC 5322, section 2.1.1).
+const maxTextLine = 998
+
+// TextBody is text made ready: its line ends are CRLF, the last one included,
+// and Encoding is the plainest that carries it in 7 bits.
+type TextBody struct {
+	Encoding string
+	text     string
+}
+
+// NewTextBody makes text ready for a part among siblings between which boundary
+// stands: text that holds boundary is never sent as it is.
+func NewTextBody(text, boundary string) (TextBody, error) {
+	if err := CheckBody(text); err != nil {
+		return TextBody{}, err
+	}
+	body := TextBody{Encoding: SevenBit, text: canonical(text)}
+	if !isSevenBit(body.text) || strings.Contains(body.text, boundary) {
+		body.Encoding = QuotedPrintable
+		if costQuotedPrintable(body.text) > base64.StdEncoding.EncodedLen(len(body.text))*78/76 {
+			body.Encoding = Base64
+		}
+	}
+	return body, nil
+}
+
+// CheckBody refuses text that is not UTF-8, or whose line ends are in doubt.
+func CheckBody(text string) error {
+	if !utf8.ValidString(text) {
+		return errors.New("the text is not valid UTF-8")
+	}
+	for rest := text; ; {
+		cr := strings.IndexByte(rest, '\r')
+		if cr < 0 {
+			return nil
+		}
+		if !strings.HasPrefix(rest[cr:], "\r\n") {
+			return fmt.Errorf("the text holds a bare CR at octet %d", len(text)-len(rest)+cr)
+		}
+		rest = rest[cr+2:]
+	}
+}
+
+// Write writes the text in its encoding.
+func (b TextBody) Write(w io.Writer) error {
+	var encoder io.WriteCloser
+	switch b.Encoding {
+	case SevenBit:
+		_, err := io.WriteString(w, b.text)
+		return err
+	case QuotedPrintable:
+		encoder = quotedprintable.NewWriter(w)
+	default:
+		encoder = NewBase64Writer(w)
+	}
+	if _, err := io.WriteString(encoder, b.text); err != nil {
+		return err
+	}
+	return encoder.Close()
+}
+
+// canonical gives every line its CRLF, also the last.
+func canonical(text string) string {
+	if strings.Count(text, "\n") != strings.Count(text, "\r\n") {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n")
+	}
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\r\n"
+	}
+	return text
+}
+
+// isSevenBit: RFC 2045, section 2.7, without the controls that the RFC allows
+// and mail readers do not show.
+func isSevenBit(text string) bool {
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if len(line) > maxTextLine {
+			return false
+		}
+		for i := range len(line) {
+			if b := line[i]; b < ' ' && b != '\t' || b > '~' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func costQuotedPrintable(text string) int {
+	cost := len(text)
+	for i := range len(text) {
+		if b := text[i]; b < ' ' && b != '\t' && b != '\r' && b != '\n' || b > '~' || b == '=' {
+			cost += len("=00") - 1
+		}
+	}
+	return cost
+}
+
+// IsSevenBit reads r to its end and tells whether it can be sent as it is:
+// ASCII in lines of at most 998 octets with CRLF ends, and without boundary.
+func IsSevenBit(r io.Reader, boundary string) (bool, error) {
+	lines := bufio.NewReaderSize(r, maxTextLine+len("\r\n"))
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF {
+			return len(line) == 0, nil
+		}
+		if err == bufio.ErrBufferFull {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+		if !ok || bytes.Contains(text, []byte(boundary)) {
+			return false, nil
+		}
+		for _, b := range text {
+			if b == 0 || b == '\r' || b >= utf8.RuneSelf {
+				return false, nil
+			}
+		}
+	}
+}
+
+const (
+	base64In    = 57 // octets in a line of base64
+	base64Out   = 76 + len("\r\n")
+	base64Lines = 128 // encoded at once
+)
+
+// Base64Writer encodes as base64 in lines of 76 (RFC 2045, section 6.8). It
+// holds at most one line of input between writes; Close writes the rest.
+type Base64Writer struct {
+	w       io.Writer
+	pending []byte
+	encoded []byte
+}
+
+// NewBase64Writer returns an encoder onto w, which Close does not close.
+func NewBase64Writer(w io.Writer) *Base64Writer {
+	return &Base64Writer{w, make([]byte, 0, base64In), make([]byte, 0, base64Lines*base64Out)}
+}
+
+// Write implements io.Writer.
+func (b *Base64Writer) Write(p []byte) (int, error) {
+	total := len(p)
+	if len(b.pending) > 0 {
+		n := min(base64In-len(b.pending), len(p))
+		b.pending, p = append(b.pending, p[:n]...), p[n:]
+		if len(b.pending) < base64In {
+			return total, nil
+		}
+		b.line(b.pending)
+		b.pending = b.pending[:0]
+	}
+	for len(p) >= base64In {
+		if len(b.encoded) == cap(b.encoded) {
+			if err := b.flush(); err != nil {
+				return 0, err
+			}
+		}
+		b.line(p[:base64In])
+		p = p[base64In:]
+	}
+	b.pending = append(b.pending, p...)
+	return total, b.flush()
+}
+
+// Close ends the last line.
+func (b *Base64Writer) Close() error {
+	if len(b.pending) > 0 {
+		b.line(b.pending)
+		b.pending = b.pending[:0]
+	}
+	return b.flush()
+}
+
+func (b *Base64Writer) line(in []byte) {
+	b.encoded = append(base64.StdEncoding.AppendEncode(b.encoded, in), '\r', '\n')
+}
+
+func (b *Base64Writer) flush() error {
+	if len(b.encoded) == 0 {
+		return nil
+	}
+	_, err := b.w.Write(b.encoded)
+	b.encoded = b.encoded[:0]
+	return err
+}

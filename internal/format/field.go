@@ -1,0 +1,172 @@
+// Package format spells messages (RFC 5322 and MIME): header fields, transfer
+// encodings and the tree of parts. It knows the grammar and no policy.
+package format
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLine is where fields are folded. RFC 5322, section 2.1.1 says 78, and RFC
+// 2047, section 2 says 76 for a line with an encoded word; one number serves both.
+const maxLine = 76
+
+// maxWord is the longest word that is left whole in a field; with its name a
+// line then stays under the 998 octets of RFC 5322, section 2.1.1.
+const maxWord = 900
+
+// Field is one header field as it is written: folded, ending in CRLF. Fields
+// are made only by the functions below, none of which lets a control through.
+type Field struct{ raw []byte }
+
+// Mailbox is a display name, which may be empty, and an address that is
+// already spelled as in an envelope.
+type Mailbox struct{ Name, Address string }
+
+// Text makes an unstructured field such as Subject; encoded words carry what
+// ASCII cannot (RFC 2047).
+func Text(name, value string) (Field, error) {
+	f := newFolder(name)
+	if err := CheckText(value); err != nil {
+		return Field{}, err
+	}
+	if needsEncoding(value) {
+		f.encoded(value)
+		return f.end(), nil
+	}
+	for rest := " " + value; rest != ""; {
+		word := nextWord(rest)
+		f.add(word)
+		rest = rest[len(word):]
+	}
+	return f.end(), nil
+}
+
+// Mailboxes makes an address field such as To; an empty list makes no sense.
+func Mailboxes(name string, list []Mailbox) (Field, error) {
+	f := newFolder(name)
+	for i, mailbox := range list {
+		if err := CheckText(mailbox.Name + mailbox.Address); err != nil {
+			return Field{}, err
+		}
+		address := " " + mailbox.Address
+		if mailbox.Name != "" {
+			f.phrase(mailbox.Name)
+			address = " <" + mailbox.Address + ">"
+		}
+		if i < len(list)-1 {
+			address += ","
+		}
+		f.add(address)
+	}
+	return f.end(), nil
+}
+
+// Words makes a structured field of words that stand in no need of quoting,
+// such as message identifiers; it is folded between them.
+func Words(name string, words ...string) (Field, error) {
+	f := newFolder(name)
+	for _, word := range words {
+		if err := checkWord(word); err != nil {
+			return Field{}, err
+		}
+		f.add(" " + word)
+	}
+	return f.end(), nil
+}
+
+// Date makes a field of a date-time (RFC 5322, section 3.3).
+func Date(name string, t time.Time) Field {
+	f := newFolder(name)
+	f.add(t.Format(" Mon, 2 Jan 2006 15:04:05 -0700"))
+	return f.end()
+}
+
+// Value makes a MIME field of a value and its parameters (RFC 2045, section
+// 5.1, and RFC 2231).
+func Value(name, value string, params ...Param) (Field, error) {
+	f := newFolder(name)
+	if err := checkWord(value); err != nil {
+		return Field{}, err
+	}
+	words := []string{value}
+	for _, param := range params {
+		spelled, err := param.spell()
+		if err != nil {
+			return Field{}, err
+		}
+		words = append(words, spelled...)
+	}
+	for i, word := range words {
+		if i < len(words)-1 {
+			word += ";"
+		}
+		f.add(" " + word)
+	}
+	return f.end(), nil
+}
+
+// CheckText refuses what no field may hold: controls, CR and LF among them,
+// and octets that are not UTF-8.
+func CheckText(s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%q is not valid UTF-8", s)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("%q holds the control character %U", s, r)
+		}
+	}
+	return nil
+}
+
+func checkWord(s string) error {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return fmt.Errorf("%q holds %q", s, s[i])
+		}
+	}
+	if s == "" || len(s) > maxWord {
+		return fmt.Errorf("a word of %d octets", len(s))
+	}
+	return nil
+}
+
+// folder lays words out in lines. A word is whitespace, at which the line can
+// be folded, and what follows it; unfolding restores exactly what was added.
+type folder struct {
+	line   []byte
+	column int
+	first  bool
+}
+
+func newFolder(name string) *folder {
+	return &folder{line: append([]byte(name), ':'), column: len(name) + 1, first: true}
+}
+
+// add puts a word on this line or the next. The first stays beside the name:
+// some readers take a field whose first line is empty for an empty field.
+func (f *folder) add(word string) {
+	if !f.first && f.column+len(word) > maxLine && strings.Trim(word, " \t") != "" {
+		f.line = append(f.line, '\r', '\n')
+		f.column = 0
+	}
+	f.line = append(f.line, word...)
+	f.column += len(word)
+	f.first = false
+}
+
+func (f *folder) end() Field { return Field{append(f.line, '\r', '\n')} }
+
+// nextWord cuts the leading whitespace and the word behind it off s.
+func nextWord(s string) string {
+	word := strings.TrimLeft(s, " ")
+	spaces := len(s) - len(word)
+	if end := strings.IndexByte(word, ' '); end >= 0 {
+		return s[:spaces+end]
+	}
+	return s
+}

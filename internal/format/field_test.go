@@ -1,0 +1,215 @@
+package format_test
+
+import (
+	"bytes"
+	"mime"
+	"net/mail"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"Hello":             "Subject: Hello\r\n",
+		"two  words":        "Subject: two  words\r\n",
+		" edge ":            "Subject: =?utf-8?q?_edge_?=\r\n",
+		"Zürich":            "Subject: =?utf-8?q?Z=C3=BCrich?=\r\n",
+		"日本":                "Subject: =?utf-8?b?5pel5pys?=\r\n",
+		"=?utf-8?q?spoof?=": "Subject: =?utf-8?q?=3D=3Futf-8=3Fq=3Fspoof=3F=3D?=\r\n",
+		strings.Repeat("word ", 20) + "end": "Subject: " + strings.Repeat("word ", 12) + "word\r\n" +
+			" " + strings.Repeat("word ", 7) + "end\r\n",
+	} {
+		field, err := format.Text("Subject", value)
+		if got := spell(field); err != nil || got != want {
+			t.Errorf("%q was spelled %q, %v; want %q", value, got, err, want)
+		}
+	}
+}
+
+func TestMailboxes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"":              "To: a@b\r\n",
+		"Ann Lee":       "To: Ann Lee <a@b>\r\n",
+		"Lee, Ann":      "To: \"Lee, Ann\" <a@b>\r\n",
+		`Ann "Al" Lee`:  "To: \"Ann \\\"Al\\\" Lee\" <a@b>\r\n",
+		"Ann  Lee":      "To: \"Ann  Lee\" <a@b>\r\n",
+		"a@b":           "To: \"a@b\" <a@b>\r\n",
+		"Jörg":          "To: =?utf-8?q?J=C3=B6rg?= <a@b>\r\n",
+		"=?utf-8?q?x?=": "To: =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?= <a@b>\r\n",
+		`back\slash`:    "To: \"back\\\\slash\" <a@b>\r\n",
+	} {
+		field, err := format.Mailboxes("To", []format.Mailbox{{Name: name, Address: "a@b"}})
+		if got := spell(field); err != nil || got != want {
+			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestValue(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"q3.pdf":        "Content-Disposition: attachment; filename=q3.pdf\r\n",
+		"quarter 3.pdf": "Content-Disposition: attachment; filename=\"quarter 3.pdf\"\r\n",
+		`a"b\c.txt`:     "Content-Disposition: attachment; filename=\"a\\\"b\\\\c.txt\"\r\n",
+		"Übersicht.pdf": "Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht.pdf;\r\n filename=\"_bersicht.pdf\"\r\n",
+	} {
+		field, err := format.Value("Content-Disposition", "attachment", format.Param{Name: "filename", Value: name})
+		if got := spell(field); err != nil || got != want {
+			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestDate(t *testing.T) {
+	t.Parallel()
+	when := time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -9000))
+	if got, want := spell(format.Date("Date", when)), "Date: Tue, 3 Feb 2026 04:05:06 -0230\r\n"; got != want {
+		t.Errorf("spelled %q, want %q", got, want)
+	}
+}
+
+func TestFieldsRefuse(t *testing.T) {
+	t.Parallel()
+	for _, hostile := range []string{"a\r\nBcc: x", "a\nb", "a\rb", "a\x00", "a\x1b[2J", "a\x7f", "a\u0085b", "a\xff"} {
+		_, text := format.Text("Subject", hostile)
+		_, name := format.Mailboxes("To", []format.Mailbox{{Name: hostile, Address: "a@b"}})
+		_, address := format.Mailboxes("To", []format.Mailbox{{Address: hostile}})
+		_, word := format.Words("References", hostile)
+		_, value := format.Value("Content-Type", hostile)
+		_, param := format.Value("Content-Type", "text/plain", format.Param{Name: "charset", Value: hostile})
+		_, paramName := format.Value("Content-Type", "text/plain", format.Param{Name: hostile, Value: "x"})
+		for i, err := range []error{text, name, address, word, value, param, paramName} {
+			if err == nil {
+				t.Errorf("%q passed, in place %d", hostile, i)
+			}
+		}
+	}
+}
+
+// FuzzText: whatever the text, readers that are not ours see exactly it, in
+// lines that keep to the limits.
+func FuzzText(f *testing.F) {
+	for _, seed := range []string{"Hello", "a  b ", "Zürich", strings.Repeat("日本 ", 60), strings.Repeat("a", 2000), "=?utf-8?q?x?=", "a\r\nb"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		field, err := format.Text("Subject", value)
+		if err != nil {
+			if format.CheckText(value) == nil {
+				t.Fatalf("%q: %v", value, err)
+			}
+			return
+		}
+		checkLines(t, spell(field))
+		if got := readBack(t, field, "Subject"); got != value {
+			t.Errorf("%q was spelled %q and read back as %q", value, spell(field), got)
+		}
+	})
+}
+
+func FuzzMailboxes(f *testing.F) {
+	for _, seed := range []string{"Ann Lee", `"x" <y@z>,`, "Jörg", strings.Repeat("名", 100), "=?utf-8?q?x?=", " ", "a@b"} {
+		f.Add(seed, "Bob")
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		field, err := format.Mailboxes("To", []format.Mailbox{{first, "a@b"}, {second, `"c>, d"@e`}})
+		if err != nil {
+			return
+		}
+		checkLines(t, spell(field))
+		message, err := mail.ReadMessage(strings.NewReader(spell(field) + "\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := message.Header.AddressList("To")
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%q and %q were spelled %q and read back as %v, %v", first, second, spell(field), list, err)
+		}
+		for i, want := range []mail.Address{{Name: first, Address: "a@b"}, {Name: second, Address: "c>, d@e"}} {
+			if *list[i] != want {
+				t.Errorf("%q and %q were spelled %q and read back as %q", first, second, spell(field), list)
+			}
+		}
+	})
+}
+
+func FuzzParam(f *testing.F) {
+	for _, seed := range []string{"q3.pdf", "a b", `a"b\`, "Übersicht", strings.Repeat("é", 200) + ".pdf", strings.Repeat("x", 300), "%41", "''"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		field, err := format.Value("Content-Disposition", "attachment", format.Param{Name: "filename", Value: value})
+		if err != nil {
+			return
+		}
+		checkLines(t, spell(field))
+		_, params, err := mime.ParseMediaType(readBack(t, field, "Content-Disposition"))
+		if err != nil || params["filename"] != value {
+			t.Errorf("%q was spelled %q and read back as %q, %v", value, spell(field), params, err)
+		}
+	})
+}
+
+// readBack reads a field with net/mail and decodes it with mime.
+func readBack(t *testing.T, field format.Field, name string) string {
+	t.Helper()
+	message, err := mail.ReadMessage(strings.NewReader(spell(field) + "\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(message.Header) != 1 || len(message.Header[name]) != 1 {
+		t.Fatalf("%q is not exactly one field: %v", spell(field), message.Header)
+	}
+	got, err := new(mime.WordDecoder).DecodeHeader(message.Header.Get(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+var encodedWord = regexp.MustCompile(`=\?utf-8\?.\?[^?]*\?=`)
+
+// checkLines checks what every field must obey: CRLF, ASCII, no line that is
+// blank, lengths of lines and of encoded words.
+func checkLines(t *testing.T, field string) {
+	t.Helper()
+	for i, line := range strings.Split(strings.TrimSuffix(field, "\r\n"), "\r\n") {
+		switch {
+		case strings.ContainsAny(line, "\r\n\x00") || strings.Trim(line, " -~") != "" && !isASCII(line):
+			t.Errorf("a line of %q holds what no line may", field)
+		case len(line) > 998:
+			t.Errorf("line %d of %q has %d octets", i, field, len(line))
+		case encodedWord.MatchString(line) && len(line) > 76:
+			t.Errorf("line %d of %q has an encoded word and %d octets", i, field, len(line))
+		case i > 0 && (strings.TrimSpace(line) == "" || line[0] != ' '):
+			t.Errorf("line %d of %q is no continuation", i, field)
+		}
+		for _, word := range encodedWord.FindAllString(line, -1) {
+			if len(word) > 75 {
+				t.Errorf("the encoded word %q has %d octets", word, len(word))
+			}
+		}
+	}
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func spell(field format.Field) string {
+	var b bytes.Buffer
+	part := format.Part{Fields: []format.Field{field}, Content: empty}
+	part.WriteTo(&b)
+	return strings.TrimSuffix(b.String(), "\r\n")
+}

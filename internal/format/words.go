@@ -1,0 +1,133 @@
+package format
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// minEncodedWord is the room that an encoded word needs for one character of
+// four octets in the Q encoding.
+const minEncodedWord = len("=?utf-8?q?") + 4*len("=00") + len("?=")
+
+// needsEncoding tells whether a reader would see something else if value stood
+// in an unstructured field as it is.
+func needsEncoding(value string) bool {
+	for word := range strings.FieldsSeq(value) {
+		if len(word) > maxWord {
+			return true
+		}
+	}
+	return !isPrintable(value) || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
+}
+
+// phrase adds a display name (RFC 5322, section 3.2.5) in the plainest of its
+// three forms: atoms, a quoted string, encoded words.
+func (f *folder) phrase(name string) {
+	switch {
+	case !needsEncoding(name) && isAtoms(name):
+		for _, atom := range strings.Split(name, " ") {
+			f.add(" " + atom)
+		}
+	case isPrintable(name) && !strings.Contains(name, "=?") && len(name) < maxLine-len(` ""`):
+		f.add(" " + quote(name))
+	default:
+		f.encoded(name)
+	}
+}
+
+// encoded adds text as encoded words (RFC 2047, section 2), each within its
+// line and its 75 octets, none of which splits a character.
+func (f *folder) encoded(text string) {
+	encode, cost := encodeQ, costQ // a little longer is worth it: people can read Q
+	if costB(text)*3/2 < costQ(text) {
+		encode, cost = encodeB, costB
+	}
+	const frame = len("=?utf-8?q??=")
+	for text != "" {
+		room := maxLine - f.column - len(" ")
+		if room < minEncodedWord {
+			room = maxLine - len(" ")
+		}
+		room = min(room, 75) - frame
+		end := 0
+		for end < len(text) {
+			_, size := utf8.DecodeRuneInString(text[end:])
+			if cost(text[:end+size]) > room {
+				break
+			}
+			end += size
+		}
+		f.add(" " + encode(text[:end]))
+		text = text[end:]
+	}
+}
+
+func costB(s string) int { return base64.StdEncoding.EncodedLen(len(s)) }
+
+func encodeB(s string) string {
+	return "=?utf-8?b?" + base64.StdEncoding.EncodeToString([]byte(s)) + "?="
+}
+
+func costQ(s string) int {
+	cost := 0
+	for i := range len(s) {
+		cost += len(octetQ(s[i]))
+	}
+	return cost
+}
+
+func encodeQ(s string) string {
+	var b strings.Builder
+	b.WriteString("=?utf-8?q?")
+	for i := range len(s) {
+		b.WriteString(octetQ(s[i]))
+	}
+	return b.String() + "?="
+}
+
+// octetQ spells an octet by RFC 2047, section 4.2, with only the characters
+// that section 5 (3) allows in a phrase to stand for themselves.
+func octetQ(b byte) string {
+	switch {
+	case isLetterDigit(b) || strings.IndexByte("!*+-/", b) >= 0:
+		return string(rune(b))
+	case b == ' ':
+		return "_"
+	}
+	return fmt.Sprintf("=%02X", b)
+}
+
+// quote spells a quoted string (RFC 5322, section 3.2.4).
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// isAtoms tells whether s is a run of atoms with single spaces between them.
+func isAtoms(s string) bool {
+	for atom := range strings.SplitSeq(s, " ") {
+		if atom == "" {
+			return false
+		}
+		for i := range len(atom) {
+			if !isLetterDigit(atom[i]) && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", atom[i]) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetterDigit(b byte) bool {
+	return '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
+}
