@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,9 +9,9 @@ import (
 )
 
 // What a server may say in one reply. RFC 5321, section 4.5.3.1.5 allows 512
-// octets a line; EHLO lines with long lists of mechanisms need more.
+// octets a line, RFC 4954, section 4 12288 for a challenge.
 const (
-	maxReplyLine  = 4 << 10
+	maxReplyLine  = 12288 + len("334 \r\n")
 	maxReplyLines = 1000
 	maxReplyBytes = 64 << 10
 )
@@ -49,7 +48,7 @@ type ReplyReader struct {
 
 // NewReplyReader returns a reader of the replies on r, which it reads ahead.
 func NewReplyReader(r io.Reader) *ReplyReader {
-	return &ReplyReader{bufio.NewReaderSize(r, maxReplyLine)}
+	return &ReplyReader{bufio.NewReaderSize(r, 2<<10)}
 }
 
 // Buffered tells how many bytes came ahead of the replies read so far.
@@ -89,16 +88,21 @@ func (r *ReplyReader) Read() (Reply, error) {
 // line reads one line and strips its end. A bare LF ends a line too: some
 // servers write it, and nothing else could be meant.
 func (r *ReplyReader) line() (string, error) {
-	b, err := r.r.ReadSlice('\n')
-	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
-		return "", &SyntaxError{string(b[:80]), fmt.Sprintf("a line of over %d octets", maxReplyLine)}
-	case err == io.EOF && len(b) > 0:
-		return "", io.ErrUnexpectedEOF
-	case err != nil:
-		return "", err
+	var line []byte
+	for {
+		piece, err := r.r.ReadSlice('\n')
+		line = append(line, piece...)
+		switch {
+		case len(line) > maxReplyLine:
+			return "", &SyntaxError{string(line[:80]), fmt.Sprintf("a line of over %d octets", maxReplyLine)}
+		case err == nil:
+			return strings.TrimSuffix(string(line[:len(line)-1]), "\r"), nil
+		case err == io.EOF && len(line) > 0:
+			return "", io.ErrUnexpectedEOF
+		case err != bufio.ErrBufferFull:
+			return "", err
+		}
 	}
-	return strings.TrimSuffix(string(b[:len(b)-1]), "\r"), nil
 }
 
 // parseReplyLine splits a line into code, whether more lines follow, and text.

@@ -1,0 +1,67 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+// Envelope is what the server is told about a mail, apart from its content: who
+// sends it, and for whom. It is plain data, and goes through JSON unchanged.
+type Envelope struct {
+	From string // the reverse-path, to which reports go; "<>": the null reverse-path; empty: not given
+	To   []Recipient
+
+	Return     Return // how much of the mail reports bring back
+	EnvelopeID string // what reports call the mail, at most 100 octets; empty: nothing
+}
+
+// Recipient is one mailbox to deliver to.
+type Recipient struct {
+	Address           string
+	Notify            Notify // what to report about it
+	OriginalRecipient string // whom reports name, as in a list's subscription; empty: nobody else
+}
+
+// mailCommand spells MAIL (RFC 5321, section 4.1.1.2).
+func (e Envelope) mailCommand() (*wire.Command, error) {
+	path, err := reversePath(e.From)
+	if err != nil {
+		return nil, &FieldError{"From", err}
+	}
+	command := wire.NewCommand("MAIL").From(path)
+	return command, addMailStatus(command, e)
+}
+
+// rcptCommand spells RCPT (RFC 5321, section 4.1.1.3).
+func (r Recipient) rcptCommand() (*wire.Command, error) {
+	path, err := forwardPath(r.Address)
+	if err != nil {
+		return nil, &FieldError{"Address", err}
+	}
+	command := wire.NewCommand("RCPT").To(path)
+	return command, addRcptStatus(command, r)
+}
+
+// check finds what could not be sent.
+func (e Envelope) check() error {
+	if _, err := e.mailCommand(); err != nil {
+		return within("Delivery", err)
+	}
+	for i, recipient := range e.To {
+		if _, err := recipient.rcptCommand(); err != nil {
+			return within(fmt.Sprintf("Delivery.To[%d]", i), err)
+		}
+	}
+	return nil
+}
+
+// within puts the field that err is about inside another.
+func within(outer string, err error) error {
+	var field *FieldError
+	if errors.As(err, &field) {
+		return &FieldError{outer + "." + field.Field, field.Err}
+	}
+	return err
+}

@@ -1,0 +1,227 @@
+package smtp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"mime"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// File is content that is read when a message is written: an attachment, or an
+// image shown inside the HTML. Nothing of it is held in memory.
+type File struct {
+	// Name is what the reader sees. It is required, and is a name, not a path.
+	Name string
+
+	// Type is the media type. If empty, it follows from the extension of Name,
+	// and is application/octet-stream where that says nothing.
+	Type string
+
+	// ContentID is what "cid:" in the HTML refers to. If empty, an inline file
+	// gets one, and "cid:" with its Name in the HTML is made to refer to it.
+	ContentID string
+
+	// Size in octets, if it is known, else zero. A file that turns out to have
+	// another size than the one stated is not sent.
+	Size int64
+
+	// Open returns the content from its beginning. It may be called more than
+	// once, also at the same time, and the reader is closed after each.
+	Open func() (io.ReadCloser, error)
+}
+
+// FilePath is the file at path, opened when a message is sent.
+func FilePath(path string) File {
+	return File{Name: filepath.Base(path), Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}
+
+// FileFS is the file of that name in fsys, which may be an embed.FS.
+func FileFS(fsys fs.FS, name string) File {
+	return File{Name: path.Base(name), Open: func() (io.ReadCloser, error) { return fsys.Open(name) }}
+}
+
+// FileBytes is data under a name. The data is not copied, and must not change
+// while messages that hold it are sent.
+func FileBytes(name string, data []byte) File {
+	return File{Name: name, Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
+}
+
+// attachment is a File on its way into a message.
+type attachment struct {
+	File
+	field    string        // where the message holds it, for errors
+	inline   bool          // shown inside the HTML
+	sevenBit bool          // a message/rfc822 that can go as it is
+	boundary string        // what a file that goes as it is must not hold
+	source   io.ReadCloser // open at its beginning, or nil
+}
+
+// check refuses what could not be written, before anything is.
+func (a *attachment) check() error {
+	switch {
+	case a.Open == nil:
+		return &FieldError{a.field + ".Open", errors.New("is nil")}
+	case a.Name == "" || strings.ContainsAny(a.Name, `/\`):
+		return &FieldError{a.field + ".Name", fmt.Errorf("%q is no file name", a.Name)}
+	case a.Size < 0:
+		return &FieldError{a.field + ".Size", errors.New("is negative")}
+	}
+	if err := format.CheckText(a.Name); err != nil {
+		return &FieldError{a.field + ".Name", err}
+	}
+	if a.Type != "" {
+		if _, _, err := mime.ParseMediaType(a.Type); err != nil || !strings.Contains(a.Type, "/") {
+			return &FieldError{a.field + ".Type", fmt.Errorf("%q is no media type", a.Type)}
+		}
+	}
+	return nil
+}
+
+// open opens the file and reads a first piece, so that a missing file, or a
+// folder in its place, is found before MAIL.
+func (a *attachment) open() error {
+	mediaType, _ := a.mediaType()
+	if mediaType == "message/rfc822" {
+		if err := a.examine(); err != nil {
+			return &FieldError{a.field, err}
+		}
+	}
+	source, err := a.Open()
+	if err != nil {
+		return &FieldError{a.field, err}
+	}
+	ahead := bufio.NewReaderSize(source, 32<<10)
+	a.source = struct {
+		io.Reader
+		io.Closer
+	}{ahead, source}
+	if _, err := ahead.Peek(1); err != nil && err != io.EOF {
+		return &FieldError{a.field, err}
+	}
+	return nil
+}
+
+// examine finds out whether an attached message can go as it is: RFC 2046,
+// section 5.2.1 allows no encoding for it.
+func (a *attachment) examine() error {
+	source, err := a.Open()
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	a.sevenBit, err = format.IsSevenBit(source, a.boundary)
+	return err
+}
+
+// mediaType returns the type to declare, and its parameters. What may not be
+// encoded, and would have to be, is declared as octets.
+func (a *attachment) mediaType() (string, map[string]string) {
+	if a.Type == "" {
+		mediaType, _, err := mime.ParseMediaType(mime.TypeByExtension(path.Ext(a.Name)))
+		if err != nil {
+			return "application/octet-stream", nil
+		}
+		return mediaType, nil
+	}
+	mediaType, params, _ := mime.ParseMediaType(a.Type)
+	return mediaType, params
+}
+
+// sorted returns the parameters of a type in the order of their names.
+func sorted(params map[string]string) []format.Param {
+	var list []format.Param
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		list = append(list, format.Param{Name: name, Value: params[name]})
+	}
+	return list
+}
+
+// part describes the file for the tree of the message.
+func (a *attachment) part() (*format.Part, error) {
+	mediaType, params := a.mediaType()
+	encoding, disposition := format.Base64, "attachment"
+	switch {
+	case a.sevenBit:
+		encoding = format.SevenBit
+	case strings.HasPrefix(mediaType, "message/"), strings.HasPrefix(mediaType, "multipart/"):
+		mediaType, params = "application/octet-stream", nil
+	}
+	if a.inline {
+		disposition = "inline"
+	}
+	var f fields
+	f.of(a.field + ".Type")(format.Value("Content-Type", mediaType, sorted(params)...))
+	f.of(a.field)(format.Words("Content-Transfer-Encoding", encoding))
+	f.of(a.field + ".Name")(format.Value("Content-Disposition", disposition, format.Param{Name: "filename", Value: a.Name}))
+	if a.ContentID != "" {
+		f.identifiers(a.field+".ContentID", "Content-ID", a.ContentID)
+	}
+	return &format.Part{Fields: f.list, Content: a.write}, f.err
+}
+
+// write writes the content, from the source that is open or else from a new one.
+func (a *attachment) write(w io.Writer) error {
+	source := a.source
+	if a.source = nil; source == nil {
+		var err error
+		if source, err = a.Open(); err != nil {
+			return &FieldError{a.field, err}
+		}
+	}
+	defer source.Close()
+	n, err := a.encode(w, source)
+	switch {
+	case err != nil:
+		return &FieldError{a.field, err}
+	case a.Size > 0 && n != a.Size:
+		return &FieldError{a.field, fmt.Errorf("has %d octets, and not the %d of its Size", n, a.Size)}
+	}
+	return nil
+}
+
+func (a *attachment) encode(w io.Writer, source io.Reader) (int64, error) {
+	if a.sevenBit {
+		counted := &countingReader{r: source}
+		still, err := format.IsSevenBit(io.TeeReader(counted, w), a.boundary)
+		if err == nil && !still {
+			err = errors.New("has changed, and cannot go as message/rfc822 any more")
+		}
+		return counted.n, err
+	}
+	encoder := format.NewBase64Writer(w)
+	n, err := io.Copy(encoder, source)
+	if err == nil {
+		err = encoder.Close()
+	}
+	return n, err
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (a *attachment) close() {
+	if a.source != nil {
+		a.source.Close()
+	}
+}

@@ -1,0 +1,287 @@
+package smtp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// TLSPolicy says how a connection of a [Mailer] is protected.
+type TLSPolicy uint8
+
+// The values of [TLSPolicy].
+const (
+	TLSRequired TLSPolicy = iota // implicit TLS on port 465, STARTTLS on any other; never in the clear
+	TLSImplicit                  // TLS from the start, on any port (RFC 8314, section 3)
+	TLSNone                      // in the clear; credentials only to this very host, or with Options.PlaintextAuth
+)
+
+// Mailer sends messages by one server. Set Addr and leave the rest zero. It may
+// be used by many goroutines at once, keeps sessions for the next mail, and is
+// not to be copied or changed once it is in use. Close it at the end.
+type Mailer struct {
+	Addr      string      // host and port, as in "smtp.example.com:587"
+	TLS       TLSPolicy   // zero: TLS is required
+	TLSConfig *tls.Config // nil: the certificate must be valid for the host of Addr
+	Auth      []Mechanism // best first; nil: no authentication
+	Options   Options     // of each session
+
+	// DialContext makes the connections, through a proxy for one. If nil, a
+	// net.Dialer does. What else is said here about TLS and credentials holds.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	mu     sync.Mutex
+	idle   []*idleSession // whoever takes a session out owns it
+	ending sync.WaitGroup // sessions that say goodbye
+	closed bool
+}
+
+// What is kept between mails. Servers close sessions that are idle for longer
+// than RFC 5321, section 4.5.3.2.7 asks, and some much earlier.
+const (
+	maxIdle     = 2
+	idleTimeout = 30 * time.Second
+	quitTimeout = 5 * time.Second
+)
+
+// idleSession is a session that waits for the next mail.
+type idleSession struct {
+	client *Client
+	timer  *time.Timer
+}
+
+// Send sends a message, over a session that is idle or else a new one. The
+// result is never nil; the error is nil only if every recipient was accepted.
+// What cannot be sent is found before the server is even dialled.
+func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
+	p, err := prepare(message)
+	if err != nil {
+		return p.unsent(err)
+	}
+	defer p.close()
+	c, err := m.takeIdle()
+	if err != nil {
+		return p.unsent(err)
+	}
+	if c != nil {
+		c.answered = false
+		result, err := c.send(ctx, p)
+		m.keep(c)
+		if !stale(c, err) {
+			return result, err
+		}
+	}
+	if c, err = m.Dial(ctx); err != nil {
+		return p.unsent(err)
+	}
+	defer m.keep(c)
+	return c.send(ctx, p)
+}
+
+// stale tells whether a session had died while it was idle: its first reply was
+// an end of file, a reset or 421. Nothing of the mail was accepted then, so that
+// sending it over a new session is safe.
+func stale(c *Client, err error) bool {
+	var e *Error
+	return !c.answered && c.failure != nil &&
+		errors.As(err, &e) && e.Temporary() && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Dial returns a new session that is ready for Send: connected, under TLS and
+// authenticated as the Mailer says. It is the caller's to Quit or Close.
+func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
+	host, port, err := net.SplitHostPort(m.Addr)
+	if err != nil || host == "" || port == "" {
+		return nil, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
+	}
+	if m.TLS > TLSNone {
+		return nil, &FieldError{"Mailer.TLS", fmt.Errorf("%d is no TLSPolicy", m.TLS)}
+	}
+	opts := m.Options
+	opts.ServerName = cmp.Or(opts.ServerName, host)
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := NewClient(conn, &opts)
+	// Behind a dialer of the caller's, a loopback address may be a tunnel.
+	c.trusted = m.TLS == TLSNone && m.DialContext == nil && isLoopback(conn.RemoteAddr())
+	if err := m.begin(ctx, c, port); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (m *Mailer) connect(ctx context.Context) (net.Conn, error) {
+	dial := m.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	timeout := m.Options.Timeouts.orDefaults().Connect
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no connection within %v: %w", timeout, os.ErrDeadlineExceeded))
+	defer cancel()
+	conn, err := dial(limited, "tcp", m.Addr)
+	if err == nil {
+		return conn, nil
+	}
+	if ctx.Err() != nil {
+		err = contextError(ctx)
+	} else if limited.Err() != nil {
+		err = context.Cause(limited)
+	}
+	return nil, &Error{Op: "connect to " + m.Addr, Err: explainDial(err), transient: true}
+}
+
+// explainDial adds what usually mends a connection that was not made.
+func explainDial(err error) error {
+	var lookup *net.DNSError
+	switch {
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return fmt.Errorf("%w; check the name of the host", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w; check the port, nothing answers there", err)
+	}
+	return err
+}
+
+// begin brings a new session to where mail can be sent.
+func (m *Mailer) begin(ctx context.Context, c *Client, port string) error {
+	implicit := m.TLS == TLSImplicit || m.TLS == TLSRequired && port == "465"
+	if implicit {
+		if err := c.handshake(ctx, "TLS", m.TLSConfig); err != nil {
+			return err
+		}
+	}
+	if err := c.Hello(ctx); err != nil {
+		return err
+	}
+	if m.TLS == TLSRequired && !implicit {
+		if err := c.StartTLS(ctx, m.TLSConfig); err != nil {
+			return err
+		}
+		if err := c.Hello(ctx); err != nil {
+			return err
+		}
+	}
+	if len(m.Auth) == 0 {
+		return nil
+	}
+	return c.Auth(ctx, m.Auth...)
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// takeIdle returns the session that was used last, or nil if there is none.
+func (m *Mailer) takeIdle() (*Client, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed)}
+	}
+	if len(m.idle) == 0 {
+		return nil, nil
+	}
+	last := m.idle[len(m.idle)-1]
+	m.idle = m.idle[:len(m.idle)-1]
+	last.timer.Stop()
+	return last.client, nil
+}
+
+// keep puts a session that is still good aside for the next mail, or ends it.
+func (m *Mailer) keep(c *Client) {
+	if c.failure != nil {
+		return
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		quit(c)
+		return
+	}
+	defer m.mu.Unlock()
+	session := &idleSession{client: c}
+	timeout := idleTimeout
+	if len(m.idle) >= maxIdle {
+		timeout = 0
+	}
+	session.timer = time.AfterFunc(timeout, func() { m.expire(session) })
+	m.idle = append(m.idle, session)
+}
+
+// expire ends a session that was idle for too long.
+func (m *Mailer) expire(session *idleSession) {
+	m.mu.Lock()
+	i := slices.Index(m.idle, session)
+	if i < 0 {
+		m.mu.Unlock()
+		return
+	}
+	m.idle = slices.Delete(m.idle, i, i+1)
+	m.ending.Add(1)
+	m.mu.Unlock()
+	defer m.ending.Done()
+	quit(session.client)
+}
+
+// Close ends the sessions that are idle, within 5 s, and makes later sends
+// fail. It does not wait for those under way; their sessions end with them.
+func (m *Mailer) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	for _, session := range m.idle {
+		session.timer.Stop()
+		m.ending.Go(func() { quit(session.client) })
+	}
+	m.idle = nil
+	m.mu.Unlock()
+	m.ending.Wait()
+	return nil
+}
+
+// quit ends a session politely; what the server says to that changes nothing.
+func quit(c *Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), quitTimeout)
+	defer cancel()
+	c.Quit(ctx)
+}
+
+// ParseURL returns a Mailer for smtp://user:password@host:port, where TLS is
+// required, by STARTTLS, and the port is 587 if there is none, or for smtps://,
+// where TLS is there from the start and the port is 465. Reserved characters in
+// user and password are percent-encoded. No error shows the password.
+func ParseURL(s string) (*Mailer, error) {
+	u, err := url.Parse(s)
+	if err != nil { // The error of url.Parse would quote all of s.
+		return nil, &FieldError{"URL", errors.New("is malformed; are reserved characters in the password percent-encoded?")}
+	}
+	m := &Mailer{}
+	port := "587"
+	switch u.Scheme {
+	case "smtp":
+	case "smtps":
+		m.TLS, port = TLSImplicit, "465"
+	default:
+		return nil, &FieldError{"URL", fmt.Errorf("scheme %q is none of smtp and smtps", u.Scheme)}
+	}
+	if u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, &FieldError{"URL", errors.New("wants a host, and nothing behind the port")}
+	}
+	m.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	if password, ok := u.User.Password(); ok || u.User.Username() != "" {
+		m.Auth = Password(u.User.Username(), password)
+	}
+	return m, nil
+}

@@ -1,0 +1,437 @@
+package smtp
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// Address is a display name, which may be empty, and a mailbox. The local part
+// stands as it is meant, without quotes; they are added where they must be.
+type Address = mail.Address
+
+// Message is a mail: fill in what is needed and leave the rest zero. Sending
+// modifies nothing in it, so one Message may be sent by many goroutines at once.
+type Message struct {
+	From    Address   // required
+	Sender  *Address  // who sends on behalf of From; nil: From does
+	To, Cc  []Address // shown, and sent to
+	Bcc     []Address // sent to, and never written anywhere in the message
+	ReplyTo []Address // where answers go; empty: to From
+
+	Subject   string
+	Date      time.Time // zero: the time of sending
+	MessageID string    // empty: a random one at the domain of From; brackets may be left out
+
+	InReplyTo, References []string // message identifiers; brackets may be left out
+
+	Text, HTML  string // the same content in two forms; either may be empty
+	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
+	Attachments []File
+
+	// Delivery is the envelope, where it differs from the header. Zero: From is
+	// that of Sender or From, To is To, Cc and Bcc, each address once.
+	Delivery Envelope
+}
+
+// Prepare returns a copy that is checked, and has its Date, its MessageID and
+// its Delivery set: what it writes is the same each time. Send does this itself;
+// it is for those who keep a message, or send it more than once. What cannot be
+// sent is a [*FieldError]. Files are not opened.
+func (m *Message) Prepare() (*Message, error) {
+	p := m.clone()
+	if p.Date.IsZero() {
+		p.Date = time.Now()
+	}
+	if err := p.fillMessageID(); err != nil {
+		return nil, err
+	}
+	p.fillContentIDs()
+	if _, err := p.draft(); err != nil {
+		return nil, err
+	}
+	if err := p.fillDelivery(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// WriteTo writes the message (RFC 5322) as it would be sent, with CRLF line
+// ends, in constant memory. For a prepared message the octets are the same each
+// time. Every file is opened before the first octet is written.
+func (m *Message) WriteTo(w io.Writer) (int64, error) {
+	p, err := m.Prepare()
+	if err != nil {
+		return 0, err
+	}
+	d, err := p.open()
+	if err != nil {
+		return 0, err
+	}
+	defer d.close()
+	return d.WriteTo(w)
+}
+
+// prepared is a message on its way: the one that the caller handed in, the copy
+// that is sent, and its parts, with their files open.
+type prepared struct {
+	original, message *Message
+	*draft
+}
+
+// prepare checks m and opens its files. The caller closes what it returns,
+// unless there is an error, which unsent then tells.
+func prepare(m *Message) (*prepared, error) {
+	p := &prepared{original: m}
+	var err error
+	if p.message, err = m.Prepare(); err == nil {
+		p.draft, err = p.message.open()
+	}
+	return p, err
+}
+
+// unsent is the result of what never reached a transaction.
+func (p *prepared) unsent(err error) (*Result, error) {
+	m := cmp.Or(p.message, p.original)
+	to := m.Delivery.To
+	if len(to) == 0 {
+		to = m.recipients()
+	}
+	result := newResult(to)
+	result.Message, result.MessageID = p.original, m.MessageID
+	result.settle(NotSent, Reply{}, err)
+	return result, err
+}
+
+// clone copies what Prepare fills in, and the slices, so that the caller may
+// change his own afterwards.
+func (m *Message) clone() *Message {
+	p := *m
+	for _, list := range []*[]Address{&p.To, &p.Cc, &p.Bcc, &p.ReplyTo} {
+		*list = slices.Clone(*list)
+	}
+	p.InReplyTo, p.References = slices.Clone(p.InReplyTo), slices.Clone(p.References)
+	p.Inline, p.Attachments = slices.Clone(p.Inline), slices.Clone(p.Attachments)
+	p.Delivery.To = slices.Clone(p.Delivery.To)
+	return &p
+}
+
+// fillDelivery sets what the envelope lacks, and checks all of it.
+func (m *Message) fillDelivery() error {
+	if m.Delivery.From == "" {
+		m.Delivery.From = m.From.Address
+		if m.Sender != nil {
+			m.Delivery.From = m.Sender.Address
+		}
+	}
+	if len(m.Delivery.To) == 0 {
+		m.Delivery.To = m.recipients()
+	}
+	if len(m.Delivery.To) == 0 {
+		return &FieldError{"To", errors.New("there is no recipient in To, Cc, Bcc or Delivery")}
+	}
+	return m.Delivery.check()
+}
+
+// recipients lists To, Cc and Bcc, each mailbox once: letter case counts in the
+// local part alone (RFC 5321, section 2.4).
+func (m *Message) recipients() []Recipient {
+	var list []Recipient
+	seen := map[string]bool{}
+	for _, address := range slices.Concat(m.To, m.Cc, m.Bcc) {
+		key := address.Address
+		if mailbox, err := ToASCII(key); err == nil {
+			at := strings.LastIndexByte(mailbox, '@')
+			key = mailbox[:at] + strings.ToLower(mailbox[at:])
+		}
+		if !seen[key] {
+			seen[key] = true
+			list = append(list, Recipient{Address: address.Address})
+		}
+	}
+	return list
+}
+
+// fillMessageID makes an identifier that nobody can guess and that tells
+// nothing of this host (RFC 5322, section 3.6.4).
+func (m *Message) fillMessageID() error {
+	if m.MessageID == "" {
+		from, err := ToASCII(m.From.Address)
+		if err != nil {
+			return &FieldError{"From", err}
+		}
+		m.MessageID = strings.ToLower(rand.Text()) + from[strings.LastIndexByte(from, '@'):]
+	}
+	id, err := messageID(m.MessageID)
+	if err != nil {
+		return &FieldError{"MessageID", err}
+	}
+	m.MessageID = strings.Trim(id, "<>")
+	return nil
+}
+
+// messageID spells a message identifier in its brackets.
+func messageID(s string) (string, error) {
+	inner := s
+	if strings.HasPrefix(s, "<") && strings.HasSuffix(s, ">") {
+		inner = s[1 : len(s)-1]
+	}
+	left, right, ok := strings.Cut(inner, "@")
+	if !ok || left == "" || right == "" || strings.ContainsAny(inner, "<>") {
+		return "", fmt.Errorf("%q is no message identifier such as id@example.com", s)
+	}
+	return "<" + inner + ">", nil
+}
+
+// fillContentIDs gives each inline file without one a Content-ID, and makes the
+// HTML refer to it where it refers to the file by its name.
+func (m *Message) fillContentIDs() {
+	for i, file := range m.Inline {
+		if file.ContentID != "" {
+			continue
+		}
+		m.Inline[i].ContentID = fmt.Sprintf("part%d.%s", i+1, m.MessageID)
+		for _, name := range []string{file.Name, url.PathEscape(file.Name)} {
+			m.HTML = replaceReference(m.HTML, "cid:"+name, "cid:"+m.Inline[i].ContentID)
+		}
+	}
+}
+
+// replaceReference replaces old in html where a delimiter follows it, so that
+// "cid:logo" does not catch "cid:logo.png".
+func replaceReference(html, old, replacement string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(html, old)
+		b.WriteString(before)
+		switch {
+		case !found:
+			return b.String()
+		case after == "" || strings.ContainsAny(after[:1], "\"'>) \t\r\n"):
+			b.WriteString(replacement)
+		default:
+			b.WriteString(old)
+		}
+		html = after
+	}
+}
+
+// draft is a prepared message taken apart for writing.
+type draft struct {
+	*format.Part
+	boundary string
+	files    []*attachment
+}
+
+// draft builds the parts with their files closed.
+func (m *Message) draft() (*draft, error) { return m.build((*attachment).check) }
+
+// open builds the parts with their files open: whatever cannot be read is found
+// here. The draft must be closed.
+func (m *Message) open() (*draft, error) { return m.build((*attachment).open) }
+
+func (d *draft) close() {
+	for _, file := range d.files {
+		file.close()
+	}
+}
+
+func (m *Message) build(each func(*attachment) error) (*draft, error) {
+	d := &draft{boundary: m.boundary()}
+	if err := d.build(m, each); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// build makes the tree of the message, in which no level is there without need:
+// mixed{alternative{text, related{html, inline…}}, attachments…}.
+func (d *draft) build(m *Message, each func(*attachment) error) error {
+	header, err := m.header()
+	if err != nil {
+		return err
+	}
+	inline, err := d.add("Inline", m.Inline, each)
+	if err != nil {
+		return err
+	}
+	attached, err := d.add("Attachments", m.Attachments, each)
+	if err != nil {
+		return err
+	}
+	if m.HTML == "" { // Nothing shows the inline files: they stand beside the text.
+		inline, attached = nil, append(inline, attached...)
+	}
+	body, err := d.body(m, inline)
+	if err != nil {
+		return err
+	}
+	d.Part = d.multipart("mixed", append([]*format.Part{body}, attached...))
+	d.Fields = append(header, d.Fields...)
+	return nil
+}
+
+// add makes parts of files, after each was run on them.
+func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
+	var parts []*format.Part
+	for i, file := range list {
+		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), inline: field == "Inline", boundary: d.boundary}
+		d.files = append(d.files, a)
+		if err := each(a); err != nil {
+			return nil, err
+		}
+		part, err := a.part()
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// body makes the part that a reader shows: text, HTML, or a choice of both.
+func (d *draft) body(m *Message, inline []*format.Part) (*format.Part, error) {
+	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
+		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
+	}
+	text, err := d.text("Text", "text/plain", m.Text)
+	if err != nil || m.HTML == "" {
+		return text, err
+	}
+	html, err := d.text("HTML", "text/html", m.HTML)
+	if err != nil {
+		return nil, err
+	}
+	html = d.multipart("related", append([]*format.Part{html}, inline...))
+	if m.Text == "" {
+		return html, nil
+	}
+	return d.multipart("alternative", []*format.Part{text, html}), nil
+}
+
+// text makes a part of text in UTF-8.
+func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
+	body, err := format.NewTextBody(text, d.boundary)
+	if err != nil {
+		return nil, &FieldError{field, err}
+	}
+	var f fields
+	f.of(field)(format.Value("Content-Type", mediaType, format.Param{Name: "charset", Value: "utf-8"}))
+	f.of(field)(format.Words("Content-Transfer-Encoding", body.Encoding))
+	return &format.Part{Fields: f.list, Content: body.Write}, f.err
+}
+
+// multipart joins parts to a multipart of a subtype; one part stays as it is.
+func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	boundary := d.boundary + subtype
+	params := []format.Param{{Name: "boundary", Value: boundary}}
+	if subtype == "related" { // RFC 2387, section 3.1 requires the type of the root.
+		params = append(params, format.Param{Name: "type", Value: "text/html"})
+	}
+	field, err := format.Value("Content-Type", "multipart/"+subtype, params...)
+	if err != nil {
+		panic(err) // unreachable: all of it is constants and a digest
+	}
+	return &format.Part{Fields: []format.Field{field}, Boundary: boundary, Parts: parts}
+}
+
+// boundary begins every boundary of the message. It follows from the
+// Message-ID, so that the same message is written again, and holds "=_", which
+// neither quoted-printable nor base64 can (RFC 2045, section 6.7).
+func (m *Message) boundary() string {
+	digest := sha256.Sum256([]byte(m.MessageID))
+	return "=_" + hex.EncodeToString(digest[:12]) + "_"
+}
+
+// header makes the fields of the message. Bcc is checked with the others, and
+// not among them.
+func (m *Message) header() ([]format.Field, error) {
+	var f, hidden fields
+	f.of("Date")(format.Date("Date", m.Date), nil)
+	f.address("From", m.From)
+	if m.Sender != nil {
+		f.address("Sender", *m.Sender)
+	}
+	f.addresses("ReplyTo", "Reply-To", m.ReplyTo)
+	f.addresses("To", "To", m.To)
+	f.addresses("Cc", "Cc", m.Cc)
+	hidden.addresses("Bcc", "Bcc", m.Bcc)
+	f.identifiers("MessageID", "Message-ID", m.MessageID)
+	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
+	f.identifiers("References", "References", m.References...)
+	if m.Subject != "" {
+		f.of("Subject")(format.Text("Subject", m.Subject))
+	}
+	f.of("MIME-Version")(format.Words("MIME-Version", "1.0"))
+	return f.list, cmp.Or(f.err, hidden.err)
+}
+
+// fields collects header fields, and the first error under the name of the
+// field of Message that it comes from.
+type fields struct {
+	list []format.Field
+	err  error
+}
+
+// of returns what adds the field made from source, or keeps its error.
+func (f *fields) of(source string) func(format.Field, error) {
+	return func(field format.Field, err error) {
+		if err != nil && f.err == nil {
+			f.err = &FieldError{source, err}
+		}
+		f.list = append(f.list, field)
+	}
+}
+
+func (f *fields) address(name string, address Address) {
+	f.of(name)(format.Mailboxes(name, []format.Mailbox{f.mailbox(name, address)}))
+}
+
+// addresses adds an address field, if there is any address.
+func (f *fields) addresses(source, name string, list []Address) {
+	var mailboxes []format.Mailbox
+	for i, address := range list {
+		mailboxes = append(mailboxes, f.mailbox(fmt.Sprintf("%s[%d]", source, i), address))
+	}
+	if len(list) > 0 {
+		f.of(source)(format.Mailboxes(name, mailboxes))
+	}
+}
+
+func (f *fields) mailbox(source string, address Address) format.Mailbox {
+	mailbox, err := ToASCII(address.Address)
+	if err != nil && f.err == nil {
+		f.err = &FieldError{source, err}
+	}
+	return format.Mailbox{Name: address.Name, Address: mailbox}
+}
+
+// identifiers adds a field of message identifiers, if there is any.
+func (f *fields) identifiers(source, name string, list ...string) {
+	var words []string
+	for _, id := range list {
+		word, err := messageID(id)
+		if err != nil && f.err == nil {
+			f.err = &FieldError{source, err}
+		}
+		words = append(words, word)
+	}
+	if len(list) > 0 {
+		f.of(source)(format.Words(name, words...))
+	}
+}

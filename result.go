@@ -1,0 +1,152 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+// Outcome is what became of the mail for one recipient.
+type Outcome uint8
+
+// The four outcomes.
+const (
+	NotSent  Outcome = iota // certainly not accepted: the content never went, or not to its end
+	Accepted                // the server took the mail on
+	Refused                 // the server said no, for now (4yz) or for good (5yz)
+	Unknown                 // the end of data may have left, and no final reply came
+)
+
+func (o Outcome) String() string {
+	names := [...]string{"not sent", "accepted", "refused", "unknown"}
+	if int(o) < len(names) {
+		return names[o]
+	}
+	return "Outcome(" + strconv.Itoa(int(o)) + ")"
+}
+
+// Result tells what became of a mail, for each recipient.
+type Result struct {
+	Message    *Message          // the one that was handed to Send; nil after Data
+	MessageID  string            // what it got as its Message-ID, without brackets
+	Recipients []RecipientResult // in the order of Envelope.To
+
+	cause error // what kept the mail from everybody at once
+}
+
+// RecipientResult tells what became of a mail for one recipient.
+type RecipientResult struct {
+	Recipient
+	Outcome Outcome
+	Reply   Reply // the one that decided; zero if none did
+	Err     error // nil if and only if the outcome is Accepted
+}
+
+// Remaining returns the recipients that are worth another try: the mail was
+// certainly not accepted for them, and the reason is a passing one.
+func (r *Result) Remaining() []Recipient {
+	var list []Recipient
+	for _, recipient := range r.Recipients {
+		var e *Error
+		if recipient.Outcome != Accepted && errors.As(recipient.Err, &e) && e.Temporary() {
+			list = append(list, recipient.Recipient)
+		}
+	}
+	return list
+}
+
+// newResult is the result of what has not been sent yet.
+func newResult(to []Recipient) *Result {
+	r := &Result{Recipients: make([]RecipientResult, len(to))}
+	for i := range to {
+		r.Recipients[i].Recipient = to[i]
+	}
+	return r
+}
+
+// settle decides for every recipient that nothing was decided for.
+func (r *Result) settle(outcome Outcome, reply Reply, err error) {
+	settled := 0
+	for i := range r.Recipients {
+		if recipient := &r.Recipients[i]; recipient.open() {
+			recipient.Outcome, recipient.Reply, recipient.Err = outcome, reply, err
+			settled++
+		}
+	}
+	if settled == len(r.Recipients) {
+		r.cause = err
+	}
+}
+
+func (r *Result) anyOpen() bool {
+	return slices.ContainsFunc(r.Recipients, RecipientResult.open)
+}
+
+// open tells whether nothing was decided for r, as it is after an accepted RCPT.
+func (r RecipientResult) open() bool { return r.Outcome == NotSent && r.Err == nil }
+
+// outcomeOf tells what err, of the end of a transaction, means for those whom
+// it concerns.
+func outcomeOf(err error) Outcome {
+	var e *Error
+	switch {
+	case err == nil:
+		return Accepted
+	case !errors.As(err, &e):
+		return NotSent
+	case e.Unknown:
+		return Unknown
+	case e.Reply.Code != 0:
+		return Refused
+	}
+	return NotSent
+}
+
+// err is nil if everybody got the mail, the one cause that kept it from all of
+// them, or else a *RecipientsError.
+func (r *Result) err() error {
+	var failed []RecipientResult
+	for _, recipient := range r.Recipients {
+		if recipient.Err != nil {
+			failed = append(failed, recipient)
+		}
+	}
+	if r.cause != nil || len(failed) == 0 {
+		return r.cause
+	}
+	return &RecipientsError{Failed: failed, Sent: len(failed) < len(r.Recipients)}
+}
+
+// Reply is what the server said. Lines are as they came, and untrusted; String
+// is fit for a log.
+type Reply struct {
+	Code   int
+	Status EnhancedStatus
+	Lines  []string
+}
+
+// String returns code, status and the escaped text, as in: 550 5.1.1 "no such user".
+func (r Reply) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d ", r.Code)
+	if r.Status != (EnhancedStatus{}) {
+		b.WriteString(r.Status.String() + " ")
+	}
+	b.WriteString(strconv.Quote(strings.Join(r.Lines, "\n")))
+	return b.String()
+}
+
+// EnhancedStatus is an enhanced status code (RFC 3463). Zero: none was given.
+type EnhancedStatus struct{ Class, Subject, Detail int }
+
+func (s EnhancedStatus) String() string {
+	return fmt.Sprintf("%d.%d.%d", s.Class, s.Subject, s.Detail)
+}
+
+func replyOf(r wire.Reply) Reply {
+	return Reply{r.Code, EnhancedStatus{r.Status[0], r.Status[1], r.Status[2]}, r.Lines}
+}

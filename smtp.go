@@ -1,0 +1,618 @@
+// Package smtp sends mail, and tells the truth about what became of it.
+//
+// A [Mailer] knows how to reach a server; set its Addr, leave the rest zero, and
+// Send messages from as many goroutines as you like. TLS is required unless you
+// say otherwise. A [Message] is a struct to fill in. What became of the mail is
+// in the [Result], for each recipient one of four words: [NotSent], [Accepted],
+// [Refused] or [Unknown]. An error is never nil unless everybody was accepted.
+//
+// A [Client] is one session on a connection, for those who want to compose its
+// steps by hand. To test code that sends mail, package smtptest has a server.
+package smtp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+// Sender takes a message on: a [Mailer], a [Client], a recorder in a test.
+type Sender interface {
+	Send(ctx context.Context, m *Message) (*Result, error)
+}
+
+// Options of a session. The zero value is the safe one.
+type Options struct {
+	// LocalName is what we call ourselves in EHLO. If empty, it is our address
+	// on the connection as a literal, as in [192.0.2.1].
+	LocalName string
+
+	// ServerName is the host that its certificate must name. If empty, a Mailer
+	// takes it from Addr; StartTLS then needs it in its tls.Config.
+	ServerName string
+
+	// PlaintextAuth allows credentials to be sent without TLS, in the clear.
+	PlaintextAuth bool
+
+	Timeouts Timeouts
+
+	// Logger, if not nil, gets a debug record for each command and each reply.
+	// Credentials are replaced by *** and content is left out.
+	Logger *slog.Logger
+}
+
+// Timeouts bound each wait; a context can only shorten them. Zero fields have
+// the values of RFC 5321, section 4.5.3.2.
+type Timeouts struct {
+	Connect         time.Duration // to connect; zero: 30 s
+	Greeting        time.Duration // until the server's first words; zero: 5 min
+	Command         time.Duration // until the reply to a command; zero: 5 min
+	DataInitiation  time.Duration // until the reply to DATA; zero: 2 min
+	DataBlock       time.Duration // for each block of the content; zero: 3 min
+	DataTermination time.Duration // until the reply to the end of data; zero: 10 min
+}
+
+func (t Timeouts) orDefaults() Timeouts {
+	return Timeouts{
+		Connect:         cmp.Or(t.Connect, 30*time.Second),
+		Greeting:        cmp.Or(t.Greeting, 5*time.Minute),
+		Command:         cmp.Or(t.Command, 5*time.Minute),
+		DataInitiation:  cmp.Or(t.DataInitiation, 2*time.Minute),
+		DataBlock:       cmp.Or(t.DataBlock, 3*time.Minute),
+		DataTermination: cmp.Or(t.DataTermination, 10*time.Minute),
+	}
+}
+
+// Client is one session with a server, on one connection, for one goroutine at
+// a time. Its steps can be composed by hand: Hello, StartTLS, Hello, Auth, then
+// Mail, Rcpt and Data, or Send, for each mail, and Quit.
+//
+// A refusal (4yz, 5yz) is a [*Error] and leaves the session as it was. After
+// anything else, be it a lost link, a time-out, a context that ended or a reply
+// that makes no sense, the connection is closed, and later steps return errors
+// that match [net.ErrClosed].
+type Client struct {
+	link    *link
+	replies *wire.ReplyReader
+	opts    Options
+	trusted bool // no one can listen on the connection
+	block   []byte
+
+	greeted    bool
+	extensions map[string]string // by upper-case keyword; nil before EHLO
+	tls        *tls.Conn         // nil: no TLS
+	result     *Result           // of the transaction under way; nil: there is none
+	answered   bool              // a reply came since this was last set to false
+	failure    error             // what ended the session; nil: it goes on
+}
+
+// NewClient returns a session on conn, which it owns from now on: close the
+// Client. The conn must support deadlines. Nothing is sent or awaited yet. Nil
+// options are the same as zero ones.
+func NewClient(conn net.Conn, opts *Options) *Client {
+	c := &Client{link: newLink(conn)}
+	if opts != nil {
+		c.opts = *opts
+	}
+	c.opts.Timeouts = c.opts.Timeouts.orDefaults()
+	c.tls, _ = conn.(*tls.Conn)
+	c.replies = wire.NewReplyReader(c.link)
+	return c
+}
+
+// Hello waits for the greeting, if it has not come yet, and sends EHLO, or HELO
+// where EHLO is unknown. What the server said of its extensions before, as it
+// did before TLS, is forgotten. A transaction that is under way is dropped.
+func (c *Client) Hello(ctx context.Context) error {
+	if err := c.greeting(ctx); err != nil {
+		return err
+	}
+	c.extensions, c.result = nil, nil
+	reply, err := c.hello(ctx, "EHLO")
+	if e, ok := err.(*Error); ok && (e.Reply.Code == 500 || e.Reply.Code == 502) { // RFC 5321, section 3.2.
+		if _, err = c.hello(ctx, "HELO"); err == nil {
+			c.extensions = map[string]string{}
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	c.extensions = parseExtensions(reply.Lines)
+	return nil
+}
+
+// greeting waits for the server's first words, once. A server that refuses
+// there waits for QUIT alone (RFC 5321, section 3.1), so the session ends.
+func (c *Client) greeting(ctx context.Context) error {
+	if err := c.usable(ctx, "greeting"); err != nil || c.greeted {
+		return err
+	}
+	defer c.link.watch(ctx)()
+	_, err := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2")
+	if err != nil {
+		c.end(err)
+		return err
+	}
+	c.greeted = true
+	return nil
+}
+
+func (c *Client) hello(ctx context.Context, verb string) (Reply, error) {
+	name := c.opts.LocalName
+	if name == "" {
+		name = addressLiteral(c.link.raw.LocalAddr())
+	}
+	line, err := wire.NewCommand(verb).Host(name).Bytes()
+	if err != nil {
+		return Reply{}, &FieldError{"Options.LocalName", err}
+	}
+	return c.roundTrip(ctx, verb, "2", line, "")
+}
+
+// addressLiteral spells our address (RFC 5321, section 4.1.3). A connection
+// without one, as of a unix socket, is on this host.
+func addressLiteral(local net.Addr) string {
+	addr, err := netip.ParseAddrPort(local.String())
+	switch {
+	case err != nil:
+		return "[127.0.0.1]"
+	case addr.Addr().Unmap().Is4():
+		return "[" + addr.Addr().Unmap().String() + "]"
+	}
+	return "[IPv6:" + addr.Addr().WithZone("").String() + "]"
+}
+
+// parseExtensions reads the lines behind the first of an EHLO reply (RFC 5321,
+// section 4.1.1.1). Keywords are compared without regard to case.
+func parseExtensions(lines []string) map[string]string {
+	extensions := make(map[string]string, len(lines))
+	for _, line := range lines[1:] {
+		keyword, params, _ := strings.Cut(strings.TrimSpace(line), " ")
+		extensions[strings.ToUpper(keyword)] = strings.TrimSpace(params)
+	}
+	return extensions
+}
+
+// Extension tells whether the server offered an extension in its last EHLO
+// reply, and with what parameters. The name is compared without regard to case.
+func (c *Client) Extension(name string) (params string, ok bool) {
+	params, ok = c.extensions[strings.ToUpper(name)]
+	return params, ok
+}
+
+// StartTLS turns the connection into TLS (RFC 3207). The config is cloned; its
+// ServerName, if empty, is that of Options. Hello must follow, since nothing
+// that was said in the clear is kept. After an error the session is closed,
+// unless the server refused, or does not offer it.
+func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
+	const op = "STARTTLS"
+	if err := c.usable(ctx, op); err != nil {
+		return err
+	}
+	if _, ok := c.Extension(op); !ok {
+		return &Error{Op: op, Err: &UnsupportedError{op, "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
+	}
+	if _, err := c.roundTrip(ctx, op, "2", []byte(op+"\r\n"), ""); err != nil {
+		return err
+	}
+	// Whatever follows in the clear may have been put there by another (CVE-2011-0411).
+	if n := c.replies.Buffered(); n > 0 {
+		return c.fail(ctx, op, fmt.Errorf("%d octets follow the reply in the clear: someone may be injecting commands", n))
+	}
+	return c.handshake(ctx, op, config)
+}
+
+// handshake begins TLS on the connection.
+func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) error {
+	if config = config.Clone(); config == nil {
+		config = &tls.Config{}
+	}
+	if config.ServerName == "" {
+		config.ServerName = c.opts.ServerName
+	}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12) // RFC 8996.
+	defer c.link.watch(ctx)()
+	if err := c.link.within(c.opts.Timeouts.Command); err != nil {
+		return c.fail(ctx, op, err)
+	}
+	over := tls.Client(c.link.raw, config)
+	if err := over.Handshake(); err != nil {
+		return c.fail(ctx, op, explainTLS(err))
+	}
+	c.tls, c.link.Conn = over, over
+	c.replies = wire.NewReplyReader(c.link)
+	c.extensions = nil // RFC 3207, section 4.2.
+	return nil
+}
+
+// explainTLS adds what usually mends a failed handshake.
+func explainTLS(err error) error {
+	var noTLS tls.RecordHeaderError
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &noTLS):
+		return fmt.Errorf("%w; this port does not speak TLS from the start: use STARTTLS, as on port 587", err)
+	case errors.As(err, &unverified):
+		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", err)
+	}
+	return err
+}
+
+// TLSConnectionState returns the state of the connection's TLS, if it has any.
+func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
+	if c.tls == nil {
+		return tls.ConnectionState{}, false
+	}
+	return c.tls.ConnectionState(), true
+}
+
+// Mail begins a transaction: MAIL with all of the envelope but its recipients.
+func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
+	command, err := e.mailCommand()
+	if err == nil {
+		err = c.offers(e)
+	}
+	if err != nil {
+		return Reply{}, err
+	}
+	reply, err := c.do(ctx, "MAIL <"+strings.Trim(e.From, "<>")+">", command)
+	if err == nil {
+		c.result = &Result{}
+	}
+	return reply, err
+}
+
+// offers checks that the server has the extensions that an envelope needs.
+func (c *Client) offers(e Envelope) error {
+	wanted := e.wantsStatus()
+	for _, recipient := range e.To {
+		wanted = wanted || recipient.wantsStatus()
+	}
+	if _, ok := c.Extension("DSN"); wanted && !ok && c.extensions != nil {
+		return &UnsupportedError{Extension: "DSN"}
+	}
+	return nil
+}
+
+// Rcpt names one recipient of the transaction. The others are not touched if
+// the server refuses it.
+func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
+	if c.result == nil && c.failure == nil {
+		return Reply{}, &Error{Op: "RCPT", Err: errors.New("there is no transaction; Mail comes first")}
+	}
+	if err := c.offers(Envelope{To: []Recipient{r}}); err != nil {
+		return Reply{}, err
+	}
+	result := RecipientResult{Recipient: r}
+	if err := c.rcpt(ctx, &result); err != nil {
+		return result.Reply, err
+	}
+	if result.Reply.Code != 0 {
+		c.result.Recipients = append(c.result.Recipients, result)
+	}
+	return result.Reply, result.Err
+}
+
+// rcpt sends one RCPT and notes a refusal in r. It returns an error only if the
+// transaction cannot go on.
+func (c *Client) rcpt(ctx context.Context, r *RecipientResult) error {
+	command, err := r.rcptCommand()
+	if err != nil {
+		r.Err = err
+		return nil
+	}
+	reply, err := c.do(ctx, "RCPT <"+r.Address+">", command)
+	r.Reply = reply
+	if err != nil && reply.Code != 0 {
+		r.Outcome, r.Err = Refused, err
+	}
+	if c.failure != nil {
+		return err
+	}
+	return nil
+}
+
+// Data sends the content to the recipients accepted so far, and ends the
+// transaction. Lines may end in CRLF or LF; a bare CR is an error. The body is
+// written once, and only if it ends without error is the end of data sent:
+// otherwise the connection is closed, and nobody gets anything.
+func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
+	result := c.result
+	if result == nil {
+		result = &Result{}
+	}
+	if c.failure == nil && !result.anyOpen() {
+		err := &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
+		return result, err
+	}
+	c.result = nil
+	return result, c.data(ctx, result, body)
+}
+
+func (c *Client) data(ctx context.Context, result *Result, body io.WriterTo) error {
+	line := []byte("DATA\r\n")
+	reply, err := c.roundTripWithin(ctx, "DATA", c.opts.Timeouts.DataInitiation, "3", line, "")
+	if err == nil {
+		reply, err = c.content(ctx, body)
+	}
+	if err != nil {
+		c.tidy(ctx)
+	}
+	result.settle(outcomeOf(err), reply, err)
+	return result.err()
+}
+
+// content writes the body and the end of data, and waits for the last word.
+func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
+	defer c.link.watch(ctx)()
+	// Until the end of data no step may write, not even one that follows a panic
+	// of the body: it would become content.
+	c.failure = errIncomplete
+	if c.block == nil {
+		c.block = make([]byte, 0, 32<<10)
+	}
+	dots := wire.NewDotWriter(blockWriter{c.link, c.opts.Timeouts.DataBlock}, c.block)
+	_, err := body.WriteTo(dots)
+	switch {
+	case dots.Err() != nil:
+		return Reply{}, c.fail(ctx, "DATA", dots.Err())
+	case err != nil:
+		return Reply{}, c.fail(ctx, "DATA", contentError{err})
+	case ctx.Err() != nil:
+		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
+	}
+	return c.endContent(ctx, dots)
+}
+
+var errIncomplete = errors.New("the content is not complete")
+
+// endContent sends the end of data and waits for the last word. From here on,
+// whatever keeps the reply away leaves the outcome unknown.
+func (c *Client) endContent(ctx context.Context, dots *wire.DotWriter) (Reply, error) {
+	const op = "end of data"
+	if left, err := wire.EndData(dots); err != nil {
+		e := c.fail(ctx, op, err)
+		e.Unknown = left
+		return Reply{}, e
+	}
+	reply, err := c.receive(ctx, op, c.opts.Timeouts.DataTermination, "2")
+	if c.failure == errIncomplete {
+		c.failure = nil
+	}
+	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
+		e.Unknown = true
+	}
+	return reply, err
+}
+
+// contentError is an error of the caller's own body.
+type contentError struct{ error }
+
+func (e contentError) Error() string {
+	return "the content could not be read: " + e.error.Error() + "; the connection was closed and nobody got any of it"
+}
+
+func (e contentError) Unwrap() error { return e.error }
+
+// Send sends a message: the whole transaction. The result is never nil, and the
+// error is nil only if every recipient was accepted; those who were get the
+// mail though others were refused. What cannot be sent is found before MAIL.
+func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
+	p, err := prepare(m)
+	if err != nil {
+		return p.unsent(err)
+	}
+	defer p.close()
+	return c.send(ctx, p)
+}
+
+func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
+	e := p.message.Delivery
+	result := newResult(e.To)
+	result.Message, result.MessageID = p.original, p.message.MessageID
+	reply, err := Reply{}, c.offers(e)
+	if err == nil {
+		reply, err = c.Mail(ctx, e)
+	}
+	if err != nil {
+		result.settle(outcomeOf(err), reply, err)
+		return result, result.err()
+	}
+	for i := range result.Recipients {
+		if err := c.rcpt(ctx, &result.Recipients[i]); err != nil {
+			result.settle(NotSent, Reply{}, err)
+			return result, result.err()
+		}
+	}
+	c.result = nil
+	if !result.anyOpen() {
+		c.tidy(ctx)
+		return result, result.err()
+	}
+	return result, c.data(ctx, result, p.draft)
+}
+
+// tidy drops a transaction that was refused, so that the session can be used
+// again. Its own failure is not worth reporting: the next step meets it.
+func (c *Client) tidy(ctx context.Context) {
+	if c.failure == nil {
+		c.Reset(ctx)
+	}
+}
+
+// Reset drops the transaction under way (RSET).
+func (c *Client) Reset(ctx context.Context) error {
+	_, err := c.do(ctx, "RSET", wire.NewCommand("RSET"))
+	c.result = nil
+	return err
+}
+
+// Noop asks the server for a sign of life (NOOP). There is no need to before a
+// mail: Mail shows the same.
+func (c *Client) Noop(ctx context.Context) error {
+	_, err := c.do(ctx, "NOOP", wire.NewCommand("NOOP"))
+	return err
+}
+
+// Quit says goodbye and closes the connection, whatever the server answers.
+func (c *Client) Quit(ctx context.Context) error {
+	if !c.greeted {
+		return c.Close()
+	}
+	_, err := c.do(ctx, "QUIT", wire.NewCommand("QUIT"))
+	if err == nil && c.tls != nil {
+		c.tls.CloseWrite() // RFC 8446, section 6.1.
+	}
+	c.Close()
+	return err
+}
+
+// Close closes the connection without a word; a server then drops a transaction
+// that is under way. It may be called more than once.
+func (c *Client) Close() error {
+	if c.failure == nil {
+		c.failure = errors.New("it was closed")
+	}
+	c.result = nil
+	return c.link.raw.Close()
+}
+
+// do runs one step that is a plain command; any reply of class 2 is success.
+func (c *Client) do(ctx context.Context, op string, command *wire.Command) (Reply, error) {
+	if c.extensions == nil && c.failure == nil && op != "QUIT" {
+		return Reply{}, &Error{Op: op, Err: errors.New("Hello comes first")}
+	}
+	line, err := command.Bytes()
+	if err != nil {
+		return Reply{}, &Error{Op: op, Err: err}
+	}
+	return c.roundTrip(ctx, op, "2", line, "")
+}
+
+func (c *Client) roundTrip(ctx context.Context, op, want string, line []byte, shown string) (Reply, error) {
+	return c.roundTripWithin(ctx, op, c.opts.Timeouts.Command, want, line, shown)
+}
+
+// roundTripWithin writes a line and waits for its reply, which is an error if
+// its class is not among those of want. The log shows the line as shown, if
+// that is not empty.
+func (c *Client) roundTripWithin(ctx context.Context, op string, timeout time.Duration, want string, line []byte, shown string) (Reply, error) {
+	if err := c.usable(ctx, op); err != nil {
+		return Reply{}, err
+	}
+	defer c.link.watch(ctx)()
+	if c.opts.Logger != nil {
+		c.opts.Logger.DebugContext(ctx, "smtp command", "text", cmp.Or(shown, strings.TrimSuffix(string(line), "\r\n")))
+	}
+	if _, err := (blockWriter{c.link, timeout}).Write(line); err != nil {
+		return Reply{}, c.fail(ctx, op, err)
+	}
+	return c.receive(ctx, op, timeout, want)
+}
+
+// receive waits for one reply and judges it by its class.
+func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, want string) (Reply, error) {
+	if err := c.link.within(timeout); err != nil {
+		return Reply{}, c.fail(ctx, op, err)
+	}
+	r, err := c.replies.Read()
+	if err != nil {
+		return Reply{}, c.fail(ctx, op, err)
+	}
+	reply := replyOf(r)
+	if c.opts.Logger != nil {
+		c.opts.Logger.DebugContext(ctx, "smtp reply", "text", reply.transcript())
+	}
+	c.answered = c.answered || reply.Code != 421
+	switch class := strconv.Itoa(reply.Code / 100); {
+	case strings.Contains(want, class):
+		return reply, nil
+	case class == "4" || class == "5":
+		err := &Error{Op: op, Reply: reply}
+		if reply.Code == 421 { // RFC 5321, section 3.8: the server closes the connection.
+			c.end(err)
+		}
+		return reply, err
+	}
+	return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, want})
+}
+
+// unexpectedReply is a reply of a class that the step cannot have.
+type unexpectedReply struct {
+	reply Reply
+	want  string
+}
+
+func (e *unexpectedReply) Error() string {
+	return fmt.Sprintf("the server answered %v where %s or a refusal was due", e.reply, strings.Join(strings.Split(e.want, ""), "yz or ")+"yz")
+}
+
+// usable says why a step cannot be made, if so. A context that has ended ends
+// the session, whatever the step.
+func (c *Client) usable(ctx context.Context, op string) error {
+	if c.failure != nil {
+		return &Error{Op: op, Err: fmt.Errorf("the session is over (%v): %w", c.failure, net.ErrClosed), transient: true}
+	}
+	if ctx.Err() != nil {
+		return c.fail(ctx, op, os.ErrDeadlineExceeded)
+	}
+	return nil
+}
+
+// fail ends the session because of err: nobody knows any more what the server
+// makes of what it reads, so nothing more is sent (RFC 5321, section 4.1.1.10).
+func (c *Client) fail(ctx context.Context, op string, err error) *Error {
+	e := &Error{Op: op, Err: err, transient: true}
+	var syntax *wire.SyntaxError
+	var unexpected *unexpectedReply
+	var content contentError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
+		e.Err = contextError(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e.Err = fmt.Errorf("the server did not answer in time: %w", err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Err = fmt.Errorf("the server closed the connection: %w", err)
+	case errors.As(err, &syntax), errors.As(err, &unexpected), errors.As(err, &content), errors.As(err, &certificate), errors.Is(err, wire.ErrBareCR):
+		e.transient = false
+	}
+	c.end(e)
+	return e
+}
+
+// end closes the connection and keeps the first reason for it.
+func (c *Client) end(cause error) {
+	c.failure = cause
+	c.Close()
+}
+
+// transcript spells a reply as it came, each line escaped.
+func (r Reply) transcript() string {
+	var lines []string
+	for i, line := range r.Lines {
+		separator := "-"
+		if i == len(r.Lines)-1 {
+			separator = " "
+		}
+		if r.Status != (EnhancedStatus{}) {
+			line = r.Status.String() + " " + line
+		}
+		quoted := strconv.Quote(line)
+		lines = append(lines, strconv.Itoa(r.Code)+separator+strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`))
+	}
+	return strings.Join(lines, "\n")
+}

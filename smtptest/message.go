@@ -1,0 +1,122 @@
+package smtptest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/mail"
+	"strings"
+
+	"github.com/emersion/go-message"
+)
+
+// Message is a mail that the server accepted.
+type Message struct {
+	From     string   // the reverse-path; empty: the null one
+	To       []string // the recipients that were accepted
+	Username string   // who had authenticated; empty: nobody
+	TLS      bool     // it came over TLS
+	Data     []byte   // as it came, without the dots
+
+	Subject string // decoded
+	Part           // what Data holds, parsed
+	Err     error  // Data could not be parsed; Part is then what could be
+}
+
+// Part is a message or a part of one.
+type Part struct {
+	Header      mail.Header
+	Type        string            // the media type, in lower case
+	Params      map[string]string // of the media type
+	Encoding    string            // the transfer encoding
+	Disposition string            // inline, attachment, or empty
+	Name        string            // the file name, decoded
+	ContentID   string            // without brackets
+	Body        []byte            // decoded; nil for a multipart
+	Parts       []*Part           // of a multipart
+}
+
+// Find returns the first part of a media type, p itself included, or nil.
+func (p *Part) Find(mediaType string) *Part {
+	if p.Type == mediaType {
+		return p
+	}
+	for _, child := range p.Parts {
+		if found := child.Find(mediaType); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// Tree describes the structure, a line for each part, each level indented.
+func (p *Part) Tree() string {
+	var b strings.Builder
+	p.tree(&b, "")
+	return b.String()
+}
+
+func (p *Part) tree(b *strings.Builder, indent string) {
+	b.WriteString(indent + p.Type)
+	if p.Name != "" {
+		fmt.Fprintf(b, " %q", p.Name)
+	}
+	if p.Parts == nil {
+		fmt.Fprintf(b, ", %s, %d bytes", p.Encoding, len(p.Body))
+	}
+	for _, detail := range []string{p.Disposition, p.ContentID} {
+		if detail != "" {
+			b.WriteString(", " + detail)
+		}
+	}
+	b.WriteString("\n")
+	for _, child := range p.Parts {
+		child.tree(b, indent+"  ")
+	}
+}
+
+// parse reads Data with go-message.
+func (m *Message) parse() {
+	entity, err := message.Read(bytes.NewReader(m.Data))
+	if entity == nil {
+		m.Err = err
+		return
+	}
+	m.Subject, _ = entity.Header.Text("Subject")
+	m.Err = errors.Join(err, m.Part.read(entity, 0))
+}
+
+// maxDepth is how deep multiparts are followed.
+const maxDepth = 20
+
+func (p *Part) read(entity *message.Entity, depth int) error {
+	p.Header = mail.Header(entity.Header.Map())
+	p.Type, p.Params, _ = entity.Header.ContentType()
+	p.Encoding = entity.Header.Get("Content-Transfer-Encoding")
+	p.ContentID = strings.Trim(entity.Header.Get("Content-Id"), "<>")
+	var params map[string]string
+	p.Disposition, params, _ = entity.Header.ContentDisposition()
+	p.Name = params["filename"]
+
+	parts := entity.MultipartReader()
+	if parts == nil || depth == maxDepth {
+		var err error
+		p.Body, err = io.ReadAll(entity.Body)
+		return err
+	}
+	for {
+		child, err := parts.NextPart()
+		if err == io.EOF {
+			return nil
+		}
+		if child == nil {
+			return err
+		}
+		part := &Part{}
+		p.Parts = append(p.Parts, part)
+		if err := part.read(child, depth+1); err != nil {
+			return err
+		}
+	}
+}
