@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,11 +66,12 @@ func (e *RecipientsError) Error() string {
 	if e.Sent {
 		b.WriteString(", and not for the others")
 	}
-	for _, failed := range e.Failed[:min(len(e.Failed), 3)] {
-		fmt.Fprintf(&b, "; %v", failed.Err)
-	}
-	if more := len(e.Failed) - 3; more > 0 {
-		fmt.Fprintf(&b, "; and %d more", more)
+	var told []error // One cause may have hit many; a long list helps nobody.
+	for _, failed := range e.Failed {
+		if !slices.Contains(told, failed.Err) && len(told) < 3 {
+			told = append(told, failed.Err)
+			fmt.Fprintf(&b, "; %v", failed.Err)
+		}
 	}
 	return b.String()
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"golang.org/x/net/netutil"
+
+	"github.com/postrider/smtp/internal/testcert"
 )
 
 // Server is the server. Set the fields of its first part before Start; those of
@@ -85,7 +87,7 @@ const timeout = time.Minute
 // Start listens on a free port of the loopback interface.
 func (s *Server) Start() error {
 	s.Username, s.Password = cmp.Or(s.Username, "user"), cmp.Or(s.Password, "pencil")
-	certificate, roots, err := certificate()
+	certificate, roots, err := testcert.Loopback()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-package smtptest
+// Package testcert makes the certificate of the servers that tests start.
+package testcert
 
 import (
 	"crypto/ecdsa"
@@ -13,11 +14,9 @@ import (
 	"time"
 )
 
-// made is the certificate of every server of this process.
-var made = sync.OnceValues(makeCertificate)
-
-// certificate returns it, and the pool of roots that trusts it.
-func certificate() (tls.Certificate, *x509.CertPool, error) {
+// Loopback returns a certificate for loopback, the same for the whole process,
+// and the pool of roots that trusts it.
+func Loopback() (tls.Certificate, *x509.CertPool, error) {
 	certificate, err := made()
 	if err != nil {
 		return tls.Certificate{}, nil, err
@@ -26,6 +25,8 @@ func certificate() (tls.Certificate, *x509.CertPool, error) {
 	roots.AddCert(certificate.Leaf)
 	return certificate, roots, nil
 }
+
+var made = sync.OnceValues(makeCertificate)
 
 // makeCertificate signs a certificate for loopback by itself. It is valid in any
 // year that a test with a clock of its own may be in.
