@@ -12,14 +12,18 @@ import (
 
 // ToASCII returns the mailbox address in the form that any server takes: the
 // domain in A-labels (RFC 5891), the local part quoted where it must be (RFC
-// 5321, section 4.1.2). A local part that is not ASCII has no such form.
+// 5321, section 4.1.2). A local part that is not ASCII has no such form, and one
+// with an @ in it is taken only in quotes: else too much could be meant by it.
 func ToASCII(address string) (string, error) {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
 		return "", fmt.Errorf("%q has no domain", address)
 	}
 	local, domain := wire.UnquoteLocal(address[:at]), address[at+1:]
-	if !isASCII(local) {
+	switch {
+	case local == address[:at] && strings.Contains(local, "@"):
+		return "", fmt.Errorf("%q is ambiguous: a local part with an @ in it needs quotes", address)
+	case !isASCII(local):
 		return "", fmt.Errorf("the local part of %q is not ASCII: it would need SMTPUTF8, which is not supported yet", address)
 	}
 	if !isASCII(domain) {

@@ -3,6 +3,8 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -55,14 +57,20 @@ func (l *link) watch(ctx context.Context) (release func()) {
 	}
 }
 
-// within gives the next wait its time-out (RFC 5321, section 4.5.3.2).
+// within gives the next wait its time-out (RFC 5321, section 4.5.3.2). Without
+// deadlines nothing could end it; but that a connection is closed, the wait
+// itself tells better.
 func (l *link) within(timeout time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
 		return nil // the deadline has passed already
 	}
-	return l.raw.SetDeadline(time.Now().Add(timeout))
+	err := l.raw.SetDeadline(time.Now().Add(timeout))
+	if errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // blockWriter writes to a link, with the same time-out for each block.

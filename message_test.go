@@ -1,0 +1,447 @@
+package smtp_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/iotest"
+	"time"
+
+	"github.com/postrider/smtp"
+)
+
+// octets is content that no text encoding could carry by chance.
+var octets = func() []byte {
+	b := make([]byte, 1000)
+	for i := range b {
+		b[i] = byte(i * 7)
+	}
+	return b
+}()
+
+// shapes has a message for each structure; the golden files show what they become.
+func shapes() map[string]*smtp.Message {
+	with := func(change func(*smtp.Message)) *smtp.Message {
+		m := letter("bob@example.net")
+		change(m)
+		return m
+	}
+	picture := smtp.FileBytes("logo.png", octets[:100])
+	report := smtp.FileBytes("report.pdf", octets)
+	return map[string]*smtp.Message{
+		"text":         letter("bob@example.net"),
+		"subject-only": with(func(m *smtp.Message) { m.Text = "" }),
+		"html":         with(func(m *smtp.Message) { m.Text, m.HTML = "", "<p>Hello.</p>" }),
+		"alternative":  with(func(m *smtp.Message) { m.HTML = "<p>Hello.</p>" }),
+		"related": with(func(m *smtp.Message) {
+			m.Text, m.HTML, m.Inline = "", `<img src="cid:logo.png">`, []smtp.File{picture}
+		}),
+		"everything": with(func(m *smtp.Message) {
+			m.HTML, m.Inline, m.Attachments = `<img src="cid:logo.png">`, []smtp.File{picture}, []smtp.File{report, smtp.FileBytes("empty.json", nil)}
+		}),
+		"attachment-only":     with(func(m *smtp.Message) { m.Subject, m.Text, m.Attachments = "", "", []smtp.File{report} }),
+		"inline-without-html": with(func(m *smtp.Message) { m.Inline, m.Attachments = []smtp.File{picture}, []smtp.File{report} }),
+		"content-id": with(func(m *smtp.Message) {
+			picture.ContentID = "logo@example.com"
+			m.HTML, m.Inline = `<img src="cid:logo@example.com"> cid:logo.png`, []smtp.File{picture}
+		}),
+		"header": with(func(m *smtp.Message) {
+			m.From = smtp.Address{Name: "Ann, Accounts", Address: "ann@example.com"}
+			m.Sender = &smtp.Address{Name: "A Robot", Address: "robot@example.com"}
+			m.ReplyTo = []smtp.Address{{Address: "desk@example.com"}}
+			m.Cc = []smtp.Address{{Name: "Carol", Address: "carol@example.org"}, {Address: "a b@example.org"}}
+			m.Bcc = []smtp.Address{{Name: "Secret", Address: "hidden@example.org"}}
+			m.InReplyTo = []string{"0@example.net"}
+			m.References = []string{"<a@example.net>", "0@example.net"}
+		}),
+		"many-recipients": with(func(m *smtp.Message) {
+			for i := range 30 {
+				m.To = append(m.To, smtp.Address{Name: fmt.Sprintf("Reader Number %d", i), Address: fmt.Sprintf("reader%d@example.net", i)})
+			}
+		}),
+		"international": with(func(m *smtp.Message) {
+			m.From.Name = "Jörg Müller"
+			m.To[0] = smtp.Address{Name: "山田太郎", Address: "taro@例え.jp"}
+			m.Subject = "Größere Zahlen für das dritte Quartal, und zwar: 日本、中国、한국. Außerdem 🚀"
+			m.Text = "Grüße aus Zürich, wo man sonst ganz gut mit ASCII auskommt.\n"
+			m.HTML = "<p>日本語だけの段落</p>\n"
+			m.Attachments = []smtp.File{smtp.FileBytes("Übersicht über die sehr langen Namen von Dateien im dritten Quartal.pdf", octets[:10])}
+		}),
+		"long-lines": with(func(m *smtp.Message) {
+			m.Subject = strings.Repeat("all work and no play ", 20) + "end"
+			m.Text = strings.Repeat("x", 2000) + "\n" + strings.Repeat("y", 998)
+		}),
+		"attached-message": with(func(m *smtp.Message) {
+			m.Attachments = []smtp.File{
+				{Name: "plain.eml", Type: "message/rfc822", Open: opener("Subject: plain\r\n\r\n.text\r\n")},
+				{Name: "eight-bit.eml", Type: "message/rfc822", Open: opener("Subject: 8bit\r\n\r\nGrüße\r\n")},
+				{Name: "bare-lf.eml", Type: "message/rfc822", Open: opener("Subject: LF\n\ntext\n")},
+			}
+		}),
+		"types": with(func(m *smtp.Message) {
+			m.Attachments = []smtp.File{
+				{Name: "data", Open: opener("x")},
+				{Name: "table", Type: `text/csv; header="present"; charset=utf-8`, Open: opener("a,b\n")},
+				{Name: "parts", Type: "multipart/mixed; boundary=x", Open: opener("--x--\r\n")},
+			}
+		}),
+	}
+}
+
+func opener(content string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for name, message := range shapes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join("testdata", "message", name+".eml")
+			got := write(t, message)
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("it became other than %s (%v):\n%s", path, err, got)
+			}
+			checkBytes(t, got)
+		})
+	}
+}
+
+// checkBytes checks what holds for every message: CRLF, seven bits, lengths, no
+// field twice, and that Bcc is nowhere.
+func checkBytes(t *testing.T, message []byte) {
+	t.Helper()
+	if bytes.Contains(message, []byte("hidden@")) {
+		t.Error("Bcc is written")
+	}
+	if regexp.MustCompile(`(^|[^\r])\n|\r($|[^\n])`).Match(message) || !bytes.HasSuffix(message, []byte("\r\n")) {
+		t.Error("a line does not end in CRLF")
+	}
+	for line := range bytes.SplitSeq(message, []byte("\r\n")) {
+		if len(line) > 998 {
+			t.Errorf("a line has %d octets", len(line))
+		}
+		if bytes.ContainsFunc(line, func(r rune) bool { return r > '~' || r < ' ' && r != '\t' }) {
+			t.Errorf("a line is not 7-bit text: %q", line)
+		}
+	}
+	header, _, _ := strings.Cut(string(message), "\r\n\r\n")
+	seen := map[string]bool{}
+	for _, field := range regexp.MustCompile(`(?m)^[^ \t:]+:`).FindAllString(header, -1) {
+		if name := strings.ToLower(field); seen[name] {
+			t.Errorf("%s is there twice", field)
+		} else {
+			seen[name] = true
+		}
+	}
+}
+
+// TestReadBack: parsers that are not ours see what was asked for.
+func TestReadBack(t *testing.T) {
+	t.Parallel()
+	for name, message := range shapes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := message.Prepare()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := asked(t, p)
+			raw := write(t, p)
+			for parser, read := range map[string]func(*testing.T, []byte) content{"net/mail": readStandard, "go-message": readGoMessage} {
+				if got := read(t, raw); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s reads\n%+v\nwant\n%+v", parser, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestPreparedWritesTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	for name, message := range shapes() {
+		message.Date, message.MessageID = time.Time{}, ""
+		p, err := message.Prepare()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		first := write(t, p)
+		var writers sync.WaitGroup
+		for range 100 {
+			writers.Go(func() {
+				var b bytes.Buffer
+				if n, err := p.WriteTo(&b); err != nil || n != int64(b.Len()) || !bytes.Equal(b.Bytes(), first) {
+					t.Errorf("%s: %d octets, %v, other than the first time", name, n, err)
+				}
+			})
+		}
+		writers.Wait()
+		again, err := p.Prepare()
+		if err != nil || !bytes.Equal(write(t, again), first) {
+			t.Errorf("%s: prepared twice, it writes something else (%v)", name, err)
+		}
+	}
+}
+
+func TestPrepareModifiesNothing(t *testing.T) {
+	t.Parallel()
+	for name, message := range shapes() {
+		message.MessageID = ""
+		before := snapshot(message)
+		p, err := message.Prepare()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for i := range p.To {
+			p.To[i].Address = "changed@example.com"
+		}
+		for i := range p.Inline {
+			p.Inline[i].Name = "changed"
+		}
+		p.Delivery.To[0].Address = "changed@example.com"
+		if after := snapshot(message); after != before {
+			t.Errorf("%s was\n%s\nand is\n%s", name, before, after)
+		}
+	}
+}
+
+// snapshot shows everything that a message holds but functions.
+func snapshot(m *smtp.Message) string {
+	c := *m
+	c.Inline, c.Attachments = nil, nil
+	s := fmt.Sprintf("%+v", c)
+	for _, f := range append(append([]smtp.File(nil), m.Inline...), m.Attachments...) {
+		f.Open = nil
+		s += fmt.Sprintf("\n%+v", f)
+	}
+	return s
+}
+
+func TestPrepareFillsIn(t *testing.T) {
+	t.Parallel()
+	m := &smtp.Message{
+		From: smtp.Address{Address: "ann@bücher.example"},
+		To:   []smtp.Address{{Address: "bob@example.net"}, {Address: "Bob@example.net"}},
+		Cc:   []smtp.Address{{Address: "bob@EXAMPLE.net"}, {Address: "eve@bücher.example"}},
+		Bcc:  []smtp.Address{{Address: "eve@xn--bcher-kva.example"}, {Address: "hidden@example.org"}},
+		Text: "x",
+	}
+	p, err := m.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Date.IsZero() || time.Since(p.Date) > time.Minute {
+		t.Errorf("Date is %v", p.Date)
+	}
+	if !regexp.MustCompile(`^[a-z2-7]{26}@xn--bcher-kva\.example$`).MatchString(p.MessageID) {
+		t.Errorf("MessageID is %q", p.MessageID)
+	}
+	if host, err := os.Hostname(); err == nil && strings.Contains(p.MessageID, host) {
+		t.Errorf("MessageID %q tells the name of the host", p.MessageID)
+	}
+	want := smtp.Envelope{From: "ann@bücher.example", To: []smtp.Recipient{
+		{Address: "bob@example.net"}, {Address: "Bob@example.net"}, {Address: "eve@bücher.example"}, {Address: "hidden@example.org"},
+	}}
+	if !reflect.DeepEqual(p.Delivery, want) {
+		t.Errorf("Delivery is %+v, want %+v", p.Delivery, want)
+	}
+	other, err := m.Prepare()
+	if err != nil || other.MessageID == p.MessageID {
+		t.Errorf("two messages have the identifier %s (%v)", p.MessageID, err)
+	}
+	m.Delivery = smtp.Envelope{From: "<>", To: []smtp.Recipient{{Address: "postmaster"}}}
+	if p, err = m.Prepare(); err != nil || !reflect.DeepEqual(p.Delivery, m.Delivery) {
+		t.Errorf("a Delivery that was given became %+v, %v", p.Delivery, err)
+	}
+	m.Delivery, m.Sender = smtp.Envelope{}, &smtp.Address{Address: "robot@example.com"}
+	if p, err = m.Prepare(); err != nil || p.Delivery.From != "robot@example.com" {
+		t.Errorf("with a Sender, Delivery is %+v, %v", p.Delivery, err)
+	}
+}
+
+// TestBadInput: each is a *FieldError that names the field, from Prepare and
+// WriteTo alike, before an octet is written.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	file := smtp.FileBytes("a.txt", []byte("x"))
+	for want, change := range map[string]func(*smtp.Message){
+		"From":           func(m *smtp.Message) { m.From = smtp.Address{} },
+		"From ":          func(m *smtp.Message) { m.From.Address = "ann" },
+		"To":             func(m *smtp.Message) { m.To = nil },
+		"To[0]":          func(m *smtp.Message) { m.To[0].Address = "a@b\r\nRSET" },
+		"To[0] ":         func(m *smtp.Message) { m.To[0].Address = "bob@exam_ple.net" },
+		"To[0]  ":        func(m *smtp.Message) { m.To[0].Address = "jörg@example.net" },
+		"To[0]   ":       func(m *smtp.Message) { m.To[0].Address = "bob@bü-.example" },
+		"To ":            func(m *smtp.Message) { m.To[0].Name = "Bob\r\nBcc: x@example.com" },
+		"Cc[1]":          func(m *smtp.Message) { m.Cc = []smtp.Address{m.From, {}} },
+		"Bcc[0]":         func(m *smtp.Message) { m.Bcc = []smtp.Address{{Address: "x"}} },
+		"ReplyTo[0]":     func(m *smtp.Message) { m.ReplyTo = []smtp.Address{{Address: "x y"}} },
+		"Sender":         func(m *smtp.Message) { m.Sender = &smtp.Address{} },
+		"Subject":        func(m *smtp.Message) { m.Subject = "Hi\nBcc: x@example.com" },
+		"Subject ":       func(m *smtp.Message) { m.Subject = "\xff" },
+		"Text":           func(m *smtp.Message) { m.Text = "a\rb" },
+		"Text ":          func(m *smtp.Message) { m.Subject, m.Text = "", "" },
+		"HTML":           func(m *smtp.Message) { m.HTML = "\xc3" },
+		"MessageID":      func(m *smtp.Message) { m.MessageID = "a b@example.com" },
+		"MessageID ":     func(m *smtp.Message) { m.MessageID = "no-domain" },
+		"MessageID  ":    func(m *smtp.Message) { m.MessageID = "a@b>\r\nX: <c@d" },
+		"InReplyTo":      func(m *smtp.Message) { m.InReplyTo = []string{"a@b\r\nX: y"} },
+		"References":     func(m *smtp.Message) { m.References = []string{"a@b", "<>"} },
+		"Delivery.From":  func(m *smtp.Message) { m.Delivery.From = "a@b> SIZE=1" },
+		"Delivery.From ": func(m *smtp.Message) { m.Delivery.From = "ann" },
+		"Delivery.To[1].Address": func(m *smtp.Message) {
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net"}, {Address: "@x,@y:a@b"}}
+		},
+		"Delivery.To[0].Notify": func(m *smtp.Message) {
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyNever | smtp.NotifyDelay}}
+		},
+		"Delivery.To[0].OriginalRecipient": func(m *smtp.Message) {
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "a\r\nb"}}
+		},
+		"Delivery.Return":       func(m *smtp.Message) { m.Delivery.Return = 9 },
+		"Delivery.EnvelopeID":   func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },
+		"Attachments[0].Name":   func(m *smtp.Message) { file.Name = ""; m.Attachments = []smtp.File{file} },
+		"Attachments[0].Name ":  func(m *smtp.Message) { file.Name = "../x"; m.Attachments = []smtp.File{file} },
+		"Attachments[0].Name  ": func(m *smtp.Message) { file.Name = "x\r\ny"; m.Attachments = []smtp.File{file} },
+		"Attachments[0].Type":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a", Type: "text", Open: file.Open}} },
+		"Attachments[0].Type ":  func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a", Type: "a/b\r\nX: y", Open: file.Open}} },
+		"Attachments[0].Open":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a"}} },
+		"Attachments[0].Size":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a", Size: -1, Open: file.Open}} },
+		"Inline[0].ContentID":   func(m *smtp.Message) { m.Inline = []smtp.File{{Name: "a", ContentID: "x", Open: file.Open}} },
+		"Inline[0].ContentID ":  func(m *smtp.Message) { m.Inline = []smtp.File{{Name: "a", ContentID: "x@y\r\nX: z", Open: file.Open}} },
+		"Attachments[0].ContentID": func(m *smtp.Message) {
+			m.Attachments = []smtp.File{{Name: "a", ContentID: "<a@b><c@d>", Open: file.Open}}
+		},
+	} {
+		m := letter("bob@example.net")
+		change(m)
+		want = strings.TrimSpace(want)
+		_, prepareErr := m.Prepare()
+		var b bytes.Buffer
+		_, writeErr := m.WriteTo(&b)
+		for method, err := range map[string]error{"Prepare": prepareErr, "WriteTo": writeErr} {
+			var field *smtp.FieldError
+			if !errors.As(err, &field) || field.Field != want {
+				t.Errorf("%s: %s returned %v", want, method, err)
+			} else if strings.ContainsAny(err.Error(), "\r\n\xff") {
+				t.Errorf("%s: the error is not fit for a log: %q", want, err)
+			}
+		}
+		if b.Len() > 0 {
+			t.Errorf("%s: %q was written", want, b.Bytes())
+		}
+	}
+}
+
+// TestFilesAreOpenedFirst: what cannot be read is found before an octet is
+// written, and everything that was opened is closed.
+func TestFilesAreOpenedFirst(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	for name, test := range map[string]struct {
+		file smtp.File
+		want error
+	}{
+		"missing file":    {smtp.FilePath(filepath.Join(directory, "missing")), os.ErrNotExist},
+		"missing in FS":   {smtp.FileFS(fstest.MapFS{}, "a/b.txt"), os.ErrNotExist},
+		"a folder":        {smtp.FilePath(directory), nil},
+		"a broken reader": {smtp.File{Name: "x", Open: broken(0)}, errDisk},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			counted := &countedFile{content: "x"}
+			m := letter("bob@example.net")
+			m.Attachments = []smtp.File{{Name: "first", Open: counted.open}, test.file}
+			var b bytes.Buffer
+			_, err := m.WriteTo(&b)
+			var field *smtp.FieldError
+			if !errors.As(err, &field) || field.Field != "Attachments[1]" || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("WriteTo returned %v", err)
+			}
+			if b.Len() > 0 || counted.opened != 1 || counted.closed != 1 {
+				t.Errorf("%d octets were written, a file was opened %d times and closed %d times", b.Len(), counted.opened, counted.closed)
+			}
+		})
+	}
+}
+
+func TestFilesAreReadAgain(t *testing.T) {
+	t.Parallel()
+	counted := &countedFile{content: strings.Repeat("x", 100_000)}
+	m := letter("bob@example.net")
+	m.Attachments = []smtp.File{{Name: "a", Open: counted.open}}
+	first, second := write(t, m), write(t, m)
+	if !bytes.Equal(first, second) || counted.opened != 2 || counted.closed != 2 {
+		t.Errorf("opened %d times, closed %d times", counted.opened, counted.closed)
+	}
+}
+
+func TestSizeMustMatch(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{1, 4, 6, 1 << 40} {
+		m := letter("bob@example.net")
+		m.Attachments = []smtp.File{{Name: "a", Size: size, Open: opener("12345")}}
+		if _, err := m.WriteTo(io.Discard); err == nil || !strings.Contains(err.Error(), "5 octets") {
+			t.Errorf("with a Size of %d, WriteTo returned %v", size, err)
+		}
+	}
+}
+
+var errDisk = errors.New("disk error")
+
+// broken opens content of n octets with an error in the place of its end.
+func broken(n int64) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(io.LimitReader(endless{}, n), iotest.ErrReader(errDisk))), nil
+	}
+}
+
+// endless is content without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// countedFile counts how often it is opened and closed.
+type countedFile struct {
+	content        string
+	opened, closed int
+}
+
+func (f *countedFile) open() (io.ReadCloser, error) {
+	f.opened++
+	return &countedReader{strings.NewReader(f.content), f}, nil
+}
+
+type countedReader struct {
+	io.Reader
+	file *countedFile
+}
+
+func (r *countedReader) Close() error {
+	r.file.closed++
+	return nil
+}
+
+func write(t *testing.T, m *smtp.Message) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := m.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
