@@ -19,7 +19,8 @@ import (
 // content, until its end or that of the connection.
 type recorder struct {
 	content string
-	ended   bool // by the end of data
+	ended   bool   // by the end of data
+	last    string // the last command
 	done    chan struct{}
 }
 
@@ -46,6 +47,7 @@ func (r *recorder) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
+		r.last = line
 		reply = "250 ok"
 		if line != "DATA\r\n" {
 			continue

@@ -73,18 +73,25 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 		return p.unsent(err)
 	}
 	if c != nil {
-		c.answered = false
-		result, err := c.send(ctx, p)
-		m.keep(c)
-		if !stale(c, err) {
+		result, err, died := m.sendOver(ctx, c, p)
+		if !died {
 			return result, err
 		}
 	}
 	if c, err = m.Dial(ctx); err != nil {
 		return p.unsent(err)
 	}
+	result, err, _ := m.sendOver(ctx, c, p)
+	return result, err
+}
+
+// sendOver sends over c, keeps it if it is still good, and tells whether it was
+// not any more to begin with.
+func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, err error, died bool) {
 	defer m.keep(c)
-	return c.send(ctx, p)
+	c.answered = false
+	result, err = c.send(ctx, p)
+	return result, err, stale(c, err)
 }
 
 // stale tells whether a session had died while it was idle: its first reply was
@@ -203,6 +210,7 @@ func (m *Mailer) takeIdle() (*Client, error) {
 // keep puts a session that is still good aside for the next mail, or ends it.
 func (m *Mailer) keep(c *Client) {
 	if c.failure != nil {
+		c.Close() // as after a panic of the caller's own body
 		return
 	}
 	m.mu.Lock()

@@ -47,6 +47,7 @@ type Server struct {
 	TLSConfig *tls.Config // for clients: it trusts the certificate of the server
 
 	server   *smtp.Server
+	listener net.Listener
 	serving  sync.WaitGroup
 	mu       sync.Mutex
 	messages []*Message
@@ -113,6 +114,7 @@ func (s *Server) Start() error {
 	if s.ImplicitTLS {
 		listener = tls.NewListener(listener, s.server.TLSConfig)
 	}
+	s.listener = listener
 	s.serving.Go(func() { s.server.Serve(listener) })
 	return nil
 }
@@ -120,6 +122,7 @@ func (s *Server) Start() error {
 // Close ends the server and its sessions. What it received can still be read.
 func (s *Server) Close() error {
 	err := s.server.Close()
+	s.listener.Close() // go-smtp does not know of it yet, if Serve has only just begun.
 	s.serving.Wait()
 	return err
 }
@@ -220,4 +223,3 @@ func (s *Server) store(m *Message) error {
 	s.messages = append(s.messages, m)
 	return nil
 }
-

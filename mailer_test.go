@@ -1,0 +1,592 @@
+package smtp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
+)
+
+// mailerTo returns a Mailer to server, with its account and its certificate.
+func mailerTo(t *testing.T, server *smtptest.Server) *smtp.Mailer {
+	t.Helper()
+	m := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func TestMailer(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]smtp.TLSPolicy{"STARTTLS": smtp.TLSRequired, "implicit": smtp.TLSImplicit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := smtptest.NewServer(t, func(s *smtptest.Server) { s.ImplicitTLS = policy == smtp.TLSImplicit })
+			mailer := mailerTo(t, server)
+			mailer.TLS = policy
+			message := shapes()["everything"]
+			message.Bcc = []smtp.Address{{Address: "hidden@example.org"}}
+			result, err := mailer.Send(t.Context(), message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Message != message || result.MessageID != message.MessageID || len(result.Recipients) != 2 {
+				t.Errorf("the result is %+v", result)
+			}
+			arrived := server.Messages()
+			if len(arrived) != 1 {
+				t.Fatalf("%d messages arrived", len(arrived))
+			}
+			got := arrived[0]
+			if !got.TLS || got.Username != server.Username || got.From != "ann@example.com" || !reflect.DeepEqual(got.To, []string{"bob@example.net", "hidden@example.org"}) {
+				t.Errorf("it came from <%s> for %q, sent by %q, over TLS: %v", got.From, got.To, got.Username, got.TLS)
+			}
+			p, _ := message.Prepare()
+			if want := asked(t, p); !reflect.DeepEqual(readStandard(t, got.Data), want) || !reflect.DeepEqual(readGoMessage(t, got.Data), want) {
+				t.Errorf("what arrived is other than what was asked for:\n%s", got.Data)
+			}
+			if mailer.TLSConfig.ServerName != "" || mailer.TLSConfig.MinVersion != 0 {
+				t.Error("the caller's tls.Config was modified")
+			}
+		})
+	}
+}
+
+// TestPolicies is rule 15: what TLS there is, whoever made the connection, and
+// that no secret goes where it must not.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	plain := func(s *smtptest.Server) { s.NoTLS = true }
+	implicit := func(s *smtptest.Server) { s.ImplicitTLS = true }
+	tests := []struct {
+		name   string
+		server func(*smtptest.Server)
+		mailer func(*smtp.Mailer)
+		dialer bool   // of the caller's own
+		want   string // in the error; empty: it arrives
+	}{
+		{"required and offered", nil, nil, false, ""},
+		{"required and offered, own dialer", nil, nil, true, ""},
+		{"required, not offered", plain, nil, false, "offers no STARTTLS"},
+		{"required, not offered, own dialer", plain, nil, true, "offers no STARTTLS"},
+		{"required, not offered, clear allowed", plain, func(m *smtp.Mailer) { m.Options.PlaintextAuth = true }, true, "offers no STARTTLS"},
+		{"implicit", implicit, func(m *smtp.Mailer) { m.TLS = smtp.TLSImplicit }, false, ""},
+		{"implicit, own dialer", implicit, func(m *smtp.Mailer) { m.TLS = smtp.TLSImplicit }, true, ""},
+		{"implicit, but the server is not", nil, func(m *smtp.Mailer) { m.TLS = smtp.TLSImplicit }, true, "use STARTTLS"},
+		{"none, on loopback", plain, func(m *smtp.Mailer) { m.TLS = smtp.TLSNone }, false, ""},
+		{"none, on loopback behind a dialer", plain, func(m *smtp.Mailer) { m.TLS = smtp.TLSNone }, true, "no TLS"},
+		{"none, clear allowed", plain, func(m *smtp.Mailer) { m.TLS, m.Options.PlaintextAuth = smtp.TLSNone, true }, true, ""},
+		{"no trust", nil, func(m *smtp.Mailer) { m.TLSConfig = nil }, true, "unknown authority"},
+		{"another name", nil, func(m *smtp.Mailer) { m.Options.ServerName = "mx.example.net" }, true, "mx.example.net"},
+		{"another name, implicit", implicit, func(m *smtp.Mailer) { m.TLS, m.Options.ServerName = smtp.TLSImplicit, "mx.example.net" }, true, "mx.example.net"},
+		{"no such policy", nil, func(m *smtp.Mailer) { m.TLS = 77 }, true, "TLSPolicy"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			configure := func(s *smtptest.Server) {
+				if test.server != nil {
+					test.server(s)
+				}
+			}
+			server := smtptest.NewServer(t, configure)
+			mailer := mailerTo(t, server)
+			if test.mailer != nil {
+				test.mailer(mailer)
+			}
+			wire := &tap{}
+			if test.dialer {
+				mailer.DialContext = wire.dial
+			}
+			result, err := mailer.Send(t.Context(), letter("bob@example.net"))
+			switch {
+			case test.want == "" && (err != nil || len(server.Messages()) != 1):
+				t.Errorf("%d messages arrived, error %v", len(server.Messages()), err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("the error is %v, want one with %q", err, test.want)
+			case test.want != "" && (len(server.Messages()) != 0 || result.Recipients[0].Outcome != smtp.NotSent || result.Recipients[0].Err == nil):
+				t.Errorf("%d messages arrived, the result is %+v", len(server.Messages()), result)
+			case test.want != "" && (strings.Contains(wire.sent(), "AUTH") || strings.Contains(wire.sent(), "MAIL")):
+				t.Errorf("in the clear went %q", wire.sent())
+			}
+		})
+	}
+}
+
+// tap makes connections and keeps what is written to them.
+type tap struct {
+	mu      sync.Mutex
+	written bytes.Buffer
+	dials   int
+}
+
+func (w *tap) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dials++
+	return &tappedConn{conn, w}, err
+}
+
+func (w *tap) sent() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written.String()
+}
+
+type tappedConn struct {
+	net.Conn
+	tap *tap
+}
+
+func (c *tappedConn) Write(p []byte) (int, error) {
+	c.tap.mu.Lock()
+	c.tap.written.Write(p)
+	c.tap.mu.Unlock()
+	return c.Conn.Write(p)
+}
+
+// TestSecrets is rule 19: no log, error or formatted value shows the password.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "tr0ub4dor&3-horse"
+	server := smtptest.NewServer(t)
+	var shown bytes.Buffer
+	for _, password := range []string{secret, secret + "-wrong"} {
+		server := server
+		if password == secret {
+			server = smtptest.NewServer(t, func(s *smtptest.Server) { s.Password = secret })
+		}
+		mailer := mailerTo(t, server)
+		mailer.Auth = smtp.Password("user", password)
+		mailer.Options.Logger = slog.New(slog.NewTextHandler(&shown, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		result, err := mailer.Send(t.Context(), letter("bob@example.net"))
+		if (err == nil) != (password == secret) {
+			t.Errorf("with the password %q, the error is %v", password, err)
+		}
+		fmt.Fprintf(&shown, "%v %+v %#v %+v %+v %#v", err, result, mailer.Auth, mailer.Auth[0], mailer.Auth, err)
+	}
+	_, err := smtp.ParseURL("smtp://user:" + secret + "@host:port\x7f")
+	fmt.Fprintf(&shown, "%v", err)
+	for _, part := range []string{secret, "tr0ub4dor", "horse", "dHIwdWI0ZG9y", "AHVzZXIA"} {
+		if strings.Contains(shown.String(), part) {
+			t.Errorf("%q is shown", part)
+		}
+	}
+	if !strings.Contains(shown.String(), "AUTH PLAIN ***") || !strings.Contains(shown.String(), "MAIL FROM") || strings.Contains(shown.String(), "Hello.") {
+		t.Errorf("the log is\n%s", shown.String())
+	}
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	mailer.Auth = smtp.Password("user", "guess")
+	result, err := mailer.Send(t.Context(), letter("bob@example.net"))
+	var e *smtp.Error
+	if !errors.As(err, &e) || e.Op != "AUTH PLAIN" || e.Reply.Code != 535 || e.Temporary() || !strings.Contains(err.Error(), "check the user name and the password") {
+		t.Errorf("the error is %v", err)
+	}
+	if len(server.Messages()) != 0 || result.Recipients[0].Outcome != smtp.NotSent {
+		t.Errorf("the result is %+v", result)
+	}
+}
+
+func TestSessionsAreKept(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	wire := &tap{}
+	mailer.DialContext = wire.dial
+	for i := range 10 {
+		to := []string{"bob@example.net"}
+		if i == 4 { // A refusal does not cost the session.
+			to = append(to, strings.Repeat("x", 60)+"@example.net")
+		}
+		if _, err := mailer.Send(t.Context(), letter(to...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if wire.dials != 1 || len(server.Messages()) != 10 {
+		t.Errorf("%d messages arrived over %d connections", len(server.Messages()), wire.dials)
+	}
+}
+
+// TestOneMessageManySenders: a Message may be sent by many at once, and each
+// sending is a mail of its own.
+func TestOneMessageManySenders(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	message := shapes()["everything"]
+	message.MessageID = ""
+	before := snapshot(message)
+	var senders sync.WaitGroup
+	ids := make([]string, 50)
+	for i := range ids {
+		senders.Go(func() {
+			result, err := mailer.Send(t.Context(), message)
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = "<" + result.MessageID + ">"
+		})
+	}
+	senders.Wait()
+	arrived := map[string]int{}
+	for _, m := range server.Messages() {
+		arrived[m.Header.Get("Message-Id")]++
+	}
+	for _, id := range ids {
+		if arrived[id] != 1 {
+			t.Errorf("%s arrived %d times", id, arrived[id])
+		}
+	}
+	if len(arrived) != len(ids) || snapshot(message) != before {
+		t.Errorf("%d identifiers arrived; the message is now %s", len(arrived), snapshot(message))
+	}
+}
+
+// TestStaleSessions is rule 6: a session that died while it was idle is replaced
+// once, and only if its first reply shows that.
+func TestStaleSessions(t *testing.T) {
+	t.Parallel()
+	alive := "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n"
+	for name, test := range map[string]struct {
+		then  string // what the first session says to the second mail
+		dials int
+		want  smtp.Outcome
+	}{
+		"gone":                  {"", 2, smtp.Accepted},
+		"421":                   {"421 too long idle\r\n", 2, smtp.Accepted},
+		"gone after a reply":    {"250 ok\r\n", 1, smtp.NotSent},
+		"421 after a reply":     {"250 ok\r\n421 no\r\n", 1, smtp.Refused},
+		"refused":               {"550 no\r\n", 1, smtp.Refused},
+		"garbage":               {"hello\r\n", 1, smtp.NotSent},
+		"gone after the dot":    {"250 ok\r\n250 ok\r\n354 go\r\n", 1, smtp.Unknown},
+		"refused after the dot": {"250 ok\r\n250 ok\r\n354 go\r\n550 no\r\n", 1, smtp.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dials := 0
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				dials++
+				ours, theirs := net.Pipe()
+				go babble(theirs, alive+map[bool]string{true: test.then, false: alive}[dials == 1])
+				return ours, nil
+			}}
+			defer mailer.Close()
+			if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+				t.Fatal(err)
+			}
+			result, err := mailer.Send(t.Context(), letter("bob@example.net"))
+			if dials != test.dials || result.Recipients[0].Outcome != test.want {
+				t.Errorf("after %d dials: %v, %v", dials, result.Recipients[0].Outcome, err)
+			}
+		})
+	}
+}
+
+// babble says replies one after the other, each when a line or a content is in,
+// and then goes.
+func babble(conn net.Conn, replies string) {
+	defer conn.Close()
+	buffer := make([]byte, 64<<10)
+	for i, reply := range strings.SplitAfter(replies, "\r\n") {
+		if i > 0 {
+			if _, err := conn.Read(buffer); err != nil {
+				return
+			}
+		}
+		if reply == "" {
+			return
+		}
+		io.WriteString(conn, reply)
+	}
+}
+
+// TestIdleSessionsEnd: a session that nobody needs says goodbye by itself, and
+// Close sees to those that are left, without leaving a goroutine behind.
+func TestIdleSessionsEnd(t *testing.T) {
+	t.Parallel()
+	for name, wait := range map[string]time.Duration{"closed": 29 * time.Second, "timed out": 31 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var servers []*recorder
+				mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					servers = append(servers, record(theirs))
+					return ours, nil
+				}}
+				for range 2 {
+					if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(wait)
+				synctest.Wait()
+				select {
+				case <-servers[0].done:
+					if name == "closed" {
+						t.Error("the session ended early")
+					}
+				default:
+					if name != "closed" {
+						t.Error("the session is still there")
+					}
+				}
+				mailer.Close()
+				<-servers[0].done
+				if len(servers) != 1 || servers[0].last != "QUIT\r\n" {
+					t.Errorf("%d sessions; the last that was said is %q", len(servers), servers[0].last)
+				}
+				if _, err := mailer.Send(t.Context(), letter("bob@example.net")); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("after Close, Send returned %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestCloseDoesNotWait: a server that does not answer QUIT costs 5 s, no more.
+func TestCloseDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				buffer := make([]byte, 4096)
+				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 queued"} {
+					io.WriteString(theirs, reply+"\r\n")
+					theirs.Read(buffer)
+				}
+				io.Copy(io.Discard, theirs)
+			}()
+			return ours, nil
+		}}
+		if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		mailer.Close()
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
+func TestDialFails(t *testing.T) {
+	t.Parallel()
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.Close()
+	fails := func(err error) func(context.Context, string, string) (net.Conn, error) {
+		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	}
+	for name, test := range map[string]struct {
+		mailer    *smtp.Mailer
+		want      string
+		temporary bool
+	}{
+		"no port":    {&smtp.Mailer{Addr: "mx.example.net"}, "Mailer.Addr", false},
+		"no host":    {&smtp.Mailer{Addr: ":587"}, "Mailer.Addr", false},
+		"nothing":    {&smtp.Mailer{}, "Mailer.Addr", false},
+		"refused":    {&smtp.Mailer{Addr: refused.Addr().String()}, "check the port", true},
+		"no such":    {&smtp.Mailer{Addr: "mx.example.net:25", DialContext: fails(&net.DNSError{Err: "no such host", Name: "mx.example.net", IsNotFound: true})}, "check the name of the host", true},
+		"local name": {&smtp.Mailer{Addr: smtptest.NewServer(t).Addr, Options: smtp.Options{LocalName: "a\r\nRSET"}}, "Options.LocalName", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, err := test.mailer.Send(t.Context(), letter("bob@example.net", "carol@example.org"))
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error is %v", err)
+			}
+			if len(result.Recipients) != 2 || result.Recipients[1].Err != err || result.Recipients[1].Outcome != smtp.NotSent || len(result.Remaining()) == 0 == test.temporary {
+				t.Errorf("the result is %+v, and %v should be tried again", result, result.Remaining())
+			}
+		})
+	}
+}
+
+// TestContext is rule 14: a context ends every wait, at once, and its error and
+// its cause match.
+func TestContext(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the user went away")
+	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+		"dial": func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"greeting": func(context.Context, string, string) (net.Conn, error) {
+			ours, _ := net.Pipe()
+			return ours, nil
+		},
+		"TLS": func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				buffer := make([]byte, 4096)
+				for _, reply := range []string{"220 mx", "250-mx\r\n250 STARTTLS", "220 go"} {
+					io.WriteString(theirs, reply+"\r\n")
+					theirs.Read(buffer)
+				}
+			}()
+			return ours, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				mailer := &smtp.Mailer{Addr: "mx.example.net:25", DialContext: dial}
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Second, gone)
+				defer cancel()
+				start := time.Now()
+				_, err := mailer.Send(ctx, letter("bob@example.net"))
+				if took := time.Since(start); took != 20*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, gone) {
+					t.Errorf("the error is %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestConnectTimesOut: without any deadline of the caller's there is one.
+func TestConnectTimesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mailer := &smtp.Mailer{Addr: "mx.example.net:25", DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		start := time.Now()
+		_, err := mailer.Send(t.Context(), letter("bob@example.net"))
+		if took := time.Since(start); took != 30*time.Second || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// TestFailedDialsAreClosed: whoever dials closes on every error path.
+func TestFailedDialsAreClosed(t *testing.T) {
+	t.Parallel()
+	for name, replies := range map[string]string{
+		"greeting": "554 no\r\n", "EHLO": "220 mx\r\n550 no\r\n", "STARTTLS": "220 mx\r\n250-mx\r\n250 STARTTLS\r\n454 no\r\n", "offer": "220 mx\r\n250 mx\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			closed := make(chan struct{})
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", DialContext: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go babble(theirs, strings.ReplaceAll(replies, "mx\r\n250 S", "mx\n250 S"))
+				return closeNotifier{ours, sync.OnceFunc(func() { close(closed) })}, nil
+			}}
+			if _, err := mailer.Dial(t.Context()); err == nil {
+				t.Error("Dial succeeded")
+			}
+			<-closed
+		})
+	}
+}
+
+type closeNotifier struct {
+	net.Conn
+	notify func()
+}
+
+func (c closeNotifier) Close() error {
+	c.notify()
+	return c.Conn.Close()
+}
+
+// TestConnWithoutDeadlines: nothing could end a wait on it, so none is begun.
+func TestConnWithoutDeadlines(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := smtp.NewClient(noDeadlines{ours}, nil)
+	if err := c.Hello(t.Context()); !errors.Is(err, errNoDeadlines) {
+		t.Errorf("Hello returned %v", err)
+	}
+}
+
+var errNoDeadlines = errors.New("deadlines are not supported")
+
+type noDeadlines struct{ net.Conn }
+
+func (noDeadlines) SetDeadline(time.Time) error { return errNoDeadlines }
+
+func TestParseURL(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"smtp://mx.example.net":                       "mx.example.net:587 required []",
+		"smtp://mx.example.net:25/":                   "mx.example.net:25 required []",
+		"smtps://mx.example.net":                      "mx.example.net:465 implicit []",
+		"smtps://ann%40example.com:p%3Aw%2F@[::1]:99": "[::1]:99 implicit [PLAIN]",
+	} {
+		m, err := smtp.ParseURL(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		var names []string
+		for _, mechanism := range m.Auth {
+			names = append(names, mechanism.Name())
+		}
+		policy := map[smtp.TLSPolicy]string{smtp.TLSRequired: "required", smtp.TLSImplicit: "implicit"}[m.TLS]
+		if got := fmt.Sprintf("%s %s %v", m.Addr, policy, names); got != want {
+			t.Errorf("%s is %s, want %s", url, got, want)
+		}
+	}
+	for _, url := range []string{"", "mx.example.net:587", "http://mx", "smtp://", "smtp:///x", "smtp://mx/inbox", "smtp://mx?tls=none", "smtp://mx#x", "smtp://u:p%zz@mx", "smtp://u:p@mx:port", "smtp:mx"} {
+		var field *smtp.FieldError
+		if m, err := smtp.ParseURL(url); !errors.As(err, &field) || strings.Contains(err.Error(), "p%zz") {
+			t.Errorf("%q became %+v, %v", url, m, err)
+		}
+	}
+}
+
+func TestEnvelopeIsPlainData(t *testing.T) {
+	t.Parallel()
+	want := smtp.Envelope{From: "<>", Return: smtp.ReturnHeaders, EnvelopeID: "17", To: []smtp.Recipient{
+		{Address: "bob@example.net", Notify: smtp.NotifyFailure | smtp.NotifyDelay, OriginalRecipient: "list@example.net"},
+	}}
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got smtp.Envelope
+	if err := json.Unmarshal(data, &got); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s became %+v, %v", data, got, err)
+	}
+}
+
+// TestOldTLS: nothing below TLS 1.2 is spoken, whatever the config says (RFC 8996).
+func TestOldTLS(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	mailer.TLSConfig = mailer.TLSConfig.Clone()
+	mailer.TLSConfig.MinVersion, mailer.TLSConfig.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err == nil || len(server.Messages()) > 0 {
+		t.Errorf("sent over TLS 1.1, error %v", err)
+	}
+}
