@@ -20,7 +20,8 @@ import (
 type recorder struct {
 	content string
 	ended   bool   // by the end of data
-	last    string // the last command
+	verbs   string // of the commands
+	offers  string // an extension
 	done    chan struct{}
 }
 
@@ -47,8 +48,12 @@ func (r *recorder) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		r.last = line
+		verb, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		r.verbs += verb + " "
 		reply = "250 ok"
+		if verb == "EHLO" {
+			reply = "250-mx.example.net\r\n250 " + r.offers
+		}
 		if line != "DATA\r\n" {
 			continue
 		}

@@ -73,7 +73,7 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 		return p.unsent(err)
 	}
 	if c != nil {
-		result, err, died := m.sendOver(ctx, c, p)
+		result, died, err := m.sendOver(ctx, c, p)
 		if !died {
 			return result, err
 		}
@@ -81,17 +81,17 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 	if c, err = m.Dial(ctx); err != nil {
 		return p.unsent(err)
 	}
-	result, err, _ := m.sendOver(ctx, c, p)
+	result, _, err := m.sendOver(ctx, c, p)
 	return result, err
 }
 
 // sendOver sends over c, keeps it if it is still good, and tells whether it was
 // not any more to begin with.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, err error, died bool) {
+func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, died bool, err error) {
 	defer m.keep(c)
 	c.answered = false
 	result, err = c.send(ctx, p)
-	return result, err, stale(c, err)
+	return result, stale(c, err), err
 }
 
 // stale tells whether a session had died while it was idle: its first reply was

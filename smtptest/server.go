@@ -121,6 +121,9 @@ func (s *Server) Start() error {
 
 // Close ends the server and its sessions. What it received can still be read.
 func (s *Server) Close() error {
+	if s.server == nil {
+		return nil
+	}
 	err := s.server.Close()
 	s.listener.Close() // go-smtp does not know of it yet, if Serve has only just begun.
 	s.serving.Wait()

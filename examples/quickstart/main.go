@@ -48,6 +48,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Var(&attach, "attach", "a file; may be repeated")
 	flags.Parse(args)
 
+	if len(attach) == 0 {
+		directory, err := os.MkdirTemp("", "quickstart")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(directory)
+		attach = list{filepath.Join(directory, "figures.csv")}
+		if err := os.WriteFile(attach[0], []byte("quarter,figure\r\nQ3,42\r\n"), 0o600); err != nil {
+			return err
+		}
+	}
 	message, err := compose(*from, to, *subject, attach)
 	if err != nil {
 		return err
@@ -59,6 +70,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		return send(ctx, mailer, message, out)
 	}
+	return sendToOurselves(ctx, message, out)
+}
+
+// sendToOurselves starts a server, sends to it, and shows what arrived.
+func sendToOurselves(ctx context.Context, message *smtp.Message, out io.Writer) error {
 	server := &smtptest.Server{}
 	if err := server.Start(); err != nil {
 		return err
@@ -78,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// compose builds the message. Without any -attach, it makes a file to send.
+// compose builds the message.
 func compose(from string, to list, subject string, attach list) (*smtp.Message, error) {
 	if len(to) == 0 {
 		to = list{"Bob <bob@example.net>", "carol@example.org"}
@@ -100,13 +116,6 @@ func compose(from string, to list, subject string, attach list) (*smtp.Message, 
 			return nil, fmt.Errorf("-to %q is no address such as bob@example.net (%w)", address, err)
 		}
 		message.To = append(message.To, *recipient)
-	}
-	if len(attach) == 0 {
-		path := filepath.Join(os.TempDir(), "postrider-figures.csv")
-		if err := os.WriteFile(path, []byte("quarter,figure\r\nQ3,42\r\n"), 0o600); err != nil {
-			return nil, err
-		}
-		attach = list{path}
 	}
 	for _, path := range attach {
 		message.Attachments = append(message.Attachments, smtp.FilePath(path))
