@@ -90,9 +90,12 @@ func (a *attachment) check() error {
 	return nil
 }
 
-// open opens the file and reads a first piece, so that a missing file, or a
-// folder in its place, is found before MAIL.
+// open checks the file, opens it and reads a first piece, so that a missing
+// file, or a folder in its place, is found before MAIL.
 func (a *attachment) open() error {
+	if err := a.check(); err != nil {
+		return err
+	}
 	mediaType, _ := a.mediaType()
 	if mediaType == "message/rfc822" {
 		if err := a.examine(); err != nil {

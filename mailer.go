@@ -63,7 +63,7 @@ type idleSession struct {
 // result is never nil; the error is nil only if every recipient was accepted.
 // What cannot be sent is found before the server is even dialled.
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
-	p, err := prepare(message)
+	p, err := message.prepare((*attachment).open)
 	if err != nil {
 		return p.unsent(err)
 	}

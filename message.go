@@ -50,55 +50,52 @@ type Message struct {
 // it is for those who keep a message, or send it more than once. What cannot be
 // sent is a [*FieldError]. Files are not opened.
 func (m *Message) Prepare() (*Message, error) {
-	p := m.clone()
-	if p.Date.IsZero() {
-		p.Date = time.Now()
-	}
-	if err := p.fillMessageID(); err != nil {
-		return nil, err
-	}
-	p.fillContentIDs()
-	if _, err := p.draft(); err != nil {
-		return nil, err
-	}
-	if err := p.fillDelivery(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	p, err := m.prepare((*attachment).check)
+	return p.message, err
 }
 
 // WriteTo writes the message (RFC 5322) as it would be sent, with CRLF line
 // ends, in constant memory. For a prepared message the octets are the same each
 // time. Every file is opened before the first octet is written.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	p, err := m.Prepare()
+	p, err := m.prepare((*attachment).open)
 	if err != nil {
 		return 0, err
 	}
-	d, err := p.open()
-	if err != nil {
-		return 0, err
-	}
-	defer d.close()
-	return d.WriteTo(w)
+	defer p.close()
+	return p.WriteTo(w)
 }
 
 // prepared is a message on its way: the one that the caller handed in, the copy
-// that is sent, and its parts, with their files open.
+// that is sent, and its parts.
 type prepared struct {
 	original, message *Message
 	*draft
 }
 
-// prepare checks m and opens its files. The caller closes what it returns,
-// unless there is an error, which unsent then tells.
-func prepare(m *Message) (*prepared, error) {
+// prepare fills in a copy of m, and makes its parts; each is what is done with
+// every file, open for one that is to be written. Unless there is an error, the
+// caller closes what was opened.
+func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	p := &prepared{original: m}
-	var err error
-	if p.message, err = m.Prepare(); err == nil {
-		p.draft, err = p.message.open()
+	filled := m.clone()
+	if filled.Date.IsZero() {
+		filled.Date = time.Now()
 	}
-	return p, err
+	if err := filled.fillMessageID(); err != nil {
+		return p, err
+	}
+	filled.fillContentIDs()
+	d, err := filled.build(each)
+	if err != nil {
+		return p, err
+	}
+	if err := filled.fillDelivery(); err != nil {
+		d.close()
+		return p, err
+	}
+	p.message, p.draft = filled, d
+	return p, nil
 }
 
 // unsent is the result of what never reached a transaction.
@@ -227,19 +224,12 @@ func replaceReference(html, old, replacement string) string {
 	}
 }
 
-// draft is a prepared message taken apart for writing.
+// draft is a message taken apart for writing.
 type draft struct {
 	*format.Part
 	boundary string
 	files    []*attachment
 }
-
-// draft builds the parts with their files closed.
-func (m *Message) draft() (*draft, error) { return m.build((*attachment).check) }
-
-// open builds the parts with their files open: whatever cannot be read is found
-// here. The draft must be closed.
-func (m *Message) open() (*draft, error) { return m.build((*attachment).open) }
 
 func (d *draft) close() {
 	for _, file := range d.files {
@@ -247,6 +237,7 @@ func (d *draft) close() {
 	}
 }
 
+// build makes the draft, and closes what was opened if it cannot.
 func (m *Message) build(each func(*attachment) error) (*draft, error) {
 	d := &draft{boundary: m.boundary()}
 	if err := d.build(m, each); err != nil {

@@ -4,7 +4,7 @@
 // Send messages from as many goroutines as you like. TLS is required unless you
 // say otherwise. A [Message] is a struct to fill in. What became of the mail is
 // in the [Result], for each recipient one of four words: [NotSent], [Accepted],
-// [Refused] or [Unknown]. An error is never nil unless everybody was accepted.
+// [Refused] or [Unknown]; the error is nil only if everybody was accepted.
 //
 // A [Client] is one session on a connection, for those who want to compose its
 // steps by hand. To test code that sends mail, package smtptest has a server.
@@ -411,7 +411,7 @@ func (e contentError) Unwrap() error { return e.error }
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
-	p, err := prepare(m)
+	p, err := m.prepare((*attachment).open)
 	if err != nil {
 		return p.unsent(err)
 	}
