@@ -134,11 +134,8 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
-	line, initial, err := authCommand(name, initial)
-	if err != nil {
-		return &Error{Op: op, Err: err}
-	}
-	reply, err := c.roundTrip(ctx, op, "23", line, op+" ***")
+	command, initial := authCommand(name, initial)
+	reply, err := c.exchange(ctx, op, "23", command)
 	for range maxChallenges {
 		if err != nil || reply.Code/100 == 2 {
 			return adviseAuth(err)
@@ -147,7 +144,7 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 		if err != nil {
 			return c.cancelAuth(ctx, op, err)
 		}
-		if reply, err = c.roundTrip(ctx, op, "23", wire.Response(response), "***"); err != nil {
+		if reply, err = c.exchange(ctx, op, "23", wire.Response(response)); err != nil {
 			return adviseAuth(err)
 		}
 	}
@@ -156,15 +153,14 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 
 // authCommand spells AUTH with the initial response, or returns that for later
 // where the line would grow over the 512 octets of RFC 5321, section 4.5.3.1.4.
-func authCommand(name string, initial []byte) (line, later []byte, err error) {
+func authCommand(name string, initial []byte) (command *wire.Command, later []byte) {
 	if initial != nil {
-		line, err = wire.NewCommand("AUTH").Keyword(name).Base64(initial).Bytes()
-		if len(line) <= 512 {
-			return line, nil, err
+		command = wire.NewCommand("AUTH").Keyword(name).Secret(initial)
+		if line, err := command.Bytes(); err == nil && len(line) <= 512 {
+			return command, nil
 		}
 	}
-	line, err = wire.NewCommand("AUTH").Keyword(name).Bytes()
-	return line, initial, err
+	return wire.NewCommand("AUTH").Keyword(name), initial
 }
 
 // answer returns the response to a challenge: the initial one if it had to wait.
@@ -182,7 +178,7 @@ func answer(client sasl.Client, reply Reply, initial *[]byte) ([]byte, error) {
 
 // cancelAuth ends an exchange from our side; the server answers 501.
 func (c *Client) cancelAuth(ctx context.Context, op string, cause error) error {
-	c.roundTrip(ctx, op, "2", wire.CancelAuth(), "*")
+	c.exchange(ctx, op, "2", wire.NewCommand("*"))
 	return &Error{Op: op, Err: cause}
 }
 

@@ -120,7 +120,9 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 		return nil, err
 	}
 	c := NewClient(conn, &opts)
-	// Behind a dialer of the caller's, a loopback address may be a tunnel.
+	// Behind a dialer of the caller's, TLS may be that of a proxy, and a loopback
+	// address a tunnel: neither protects the way to the server.
+	c.tls = nil
 	c.trusted = m.TLS == TLSNone && m.DialContext == nil && isLoopback(conn.RemoteAddr())
 	if err := m.begin(ctx, c, port); err != nil {
 		c.Close()

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/testcert"
 	"github.com/postrider/smtp/smtptest"
 )
 
@@ -589,4 +590,64 @@ func TestOldTLS(t *testing.T) {
 	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err == nil || len(server.Messages()) > 0 {
 		t.Errorf("sent over TLS 1.1, error %v", err)
 	}
+}
+
+// TestDialerTLS: TLS that a dialer of the caller's has made may be that of a
+// proxy. It does not count, and TLS with the server goes on top of it.
+func TestDialerTLS(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.ImplicitTLS = true })
+	mailer := mailerTo(t, server)
+	mailer.TLS = smtp.TLSNone
+	mailer.DialContext = (&tls.Dialer{Config: server.TLSConfig}).DialContext
+	_, err := mailer.Send(t.Context(), letter("bob@example.net"))
+	if err == nil || !strings.Contains(err.Error(), "no TLS") {
+		t.Errorf("the error is %v", err)
+	}
+
+	inner := smtptest.NewServer(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", proxyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go proxy(listener, inner.Addr)
+	mailer = mailerTo(t, inner)
+	mailer.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&tls.Dialer{Config: server.TLSConfig}).DialContext(ctx, network, listener.Addr().String())
+	}
+	if _, err = mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+		t.Fatal(err)
+	}
+	if got := inner.Messages(); len(got) != 1 || !got[0].TLS || got[0].Username == "" {
+		t.Errorf("through a proxy that speaks TLS, %+v arrived", got)
+	}
+}
+
+func proxyConfig(t *testing.T) *tls.Config {
+	t.Helper()
+	certificate, _, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}}
+}
+
+// proxy passes the octets of one connection on.
+func proxy(listener net.Listener, addr string) {
+	conn, err := listener.Accept()
+	if err != nil {
+		return
+	}
+	onward, err := net.Dial("tcp", addr)
+	if err != nil {
+		conn.Close()
+		return
+	}
+	go func() {
+		io.Copy(onward, conn)
+		onward.Close()
+	}()
+	io.Copy(conn, onward)
+	conn.Close()
 }

@@ -155,11 +155,11 @@ func (c *Client) hello(ctx context.Context, verb string) (Reply, error) {
 	if name == "" {
 		name = addressLiteral(c.link.raw.LocalAddr())
 	}
-	line, err := wire.NewCommand(verb).Host(name).Bytes()
-	if err != nil {
+	command := wire.NewCommand(verb).Host(name)
+	if _, err := command.Bytes(); err != nil {
 		return Reply{}, &FieldError{"Options.LocalName", err}
 	}
-	return c.roundTrip(ctx, verb, "2", line, "")
+	return c.exchange(ctx, verb, "2", command)
 }
 
 // addressLiteral spells our address (RFC 5321, section 4.1.3). A connection
@@ -202,10 +202,13 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	if err := c.usable(ctx, op); err != nil {
 		return err
 	}
+	if c.tls != nil { // RFC 3207, section 4.2.
+		return &Error{Op: op, Err: errors.New("the connection has TLS already")}
+	}
 	if _, ok := c.Extension(op); !ok {
 		return &Error{Op: op, Err: &UnsupportedError{op, "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
 	}
-	if _, err := c.roundTrip(ctx, op, "2", []byte(op+"\r\n"), ""); err != nil {
+	if _, err := c.exchange(ctx, op, "2", wire.NewCommand(op)); err != nil {
 		return err
 	}
 	// Whatever follows in the clear may have been put there by another (CVE-2011-0411).
@@ -228,7 +231,7 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	if err := c.link.within(c.opts.Timeouts.Command); err != nil {
 		return c.fail(ctx, op, err)
 	}
-	over := tls.Client(c.link.raw, config)
+	over := tls.Client(c.link.Conn, config)
 	if err := over.Handshake(); err != nil {
 		return c.fail(ctx, op, explainTLS(err))
 	}
@@ -343,8 +346,7 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 }
 
 func (c *Client) data(ctx context.Context, result *Result, body io.WriterTo) error {
-	line := []byte("DATA\r\n")
-	reply, err := c.roundTripWithin(ctx, "DATA", c.opts.Timeouts.DataInitiation, "3", line, "")
+	reply, err := c.exchangeWithin(ctx, "DATA", c.opts.Timeouts.DataInitiation, "3", wire.NewCommand("DATA"))
 	if err == nil {
 		reply, err = c.content(ctx, body)
 	}
@@ -495,32 +497,45 @@ func (c *Client) do(ctx context.Context, op string, command *wire.Command) (Repl
 	if c.extensions == nil && c.failure == nil && op != "QUIT" {
 		return Reply{}, &Error{Op: op, Err: errors.New("Hello comes first")}
 	}
+	return c.exchange(ctx, op, "2", command)
+}
+
+func (c *Client) exchange(ctx context.Context, op, want string, command *wire.Command) (Reply, error) {
+	return c.exchangeWithin(ctx, op, c.opts.Timeouts.Command, want, command)
+}
+
+// exchangeWithin sends a command and waits for its reply, which is an error if
+// its class is not among those of want.
+func (c *Client) exchangeWithin(ctx context.Context, op string, timeout time.Duration, want string, command *wire.Command) (Reply, error) {
+	if err := c.usable(ctx, op); err != nil {
+		return Reply{}, err
+	}
 	line, err := command.Bytes()
 	if err != nil {
 		return Reply{}, &Error{Op: op, Err: err}
 	}
-	return c.roundTrip(ctx, op, "2", line, "")
-}
-
-func (c *Client) roundTrip(ctx context.Context, op, want string, line []byte, shown string) (Reply, error) {
-	return c.roundTripWithin(ctx, op, c.opts.Timeouts.Command, want, line, shown)
-}
-
-// roundTripWithin writes a line and waits for its reply, which is an error if
-// its class is not among those of want. The log shows the line as shown, if
-// that is not empty.
-func (c *Client) roundTripWithin(ctx context.Context, op string, timeout time.Duration, want string, line []byte, shown string) (Reply, error) {
-	if err := c.usable(ctx, op); err != nil {
-		return Reply{}, err
-	}
 	defer c.link.watch(ctx)()
+	if c.replies.Buffered() > 0 {
+		return c.outOfTurn(ctx, op)
+	}
 	if c.opts.Logger != nil {
-		c.opts.Logger.DebugContext(ctx, "smtp command", "text", cmp.Or(shown, strings.TrimSuffix(string(line), "\r\n")))
+		c.opts.Logger.DebugContext(ctx, "smtp command", "text", command.String())
 	}
 	if _, err := (blockWriter{c.link, timeout}).Write(line); err != nil {
 		return Reply{}, c.fail(ctx, op, err)
 	}
 	return c.receive(ctx, op, timeout, want)
+}
+
+// outOfTurn reads a reply that came before its command. But for 421, which may
+// come at any time, it would be taken for the answer to something else.
+func (c *Client) outOfTurn(ctx context.Context, op string) (Reply, error) {
+	reply, err := c.receive(ctx, op, c.opts.Timeouts.Command, "")
+	if c.failure == nil {
+		err = c.fail(ctx, op, &unexpectedReply{reply, ""})
+		reply = Reply{}
+	}
+	return reply, err
 }
 
 // receive waits for one reply and judges it by its class.
@@ -553,11 +568,15 @@ func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, 
 // unexpectedReply is a reply of a class that the step cannot have.
 type unexpectedReply struct {
 	reply Reply
-	want  string
+	want  string // the classes that it can have; none before it
 }
 
 func (e *unexpectedReply) Error() string {
-	return fmt.Sprintf("the server answered %v where %s or a refusal was due", e.reply, strings.Join(strings.Split(e.want, ""), "yz or ")+"yz")
+	if e.want == "" {
+		return fmt.Sprintf("the server answered %v before it was asked", e.reply)
+	}
+	classes := strings.Join(strings.Split(e.want, ""), "yz or ") + "yz"
+	return fmt.Sprintf("the server answered %v where %s or a refusal was due", e.reply, classes)
 }
 
 // usable says why a step cannot be made, if so. A context that has ended ends

@@ -14,12 +14,13 @@ import (
 // included: that of AUTH (RFC 4954, section 4).
 const maxCommandLine = 12288
 
-// Command is one command line under construction. Each token is checked
+// Command is one line to the server under construction. Each token is checked
 // against its own grammar; the first that fails is what Bytes returns, so that
 // no input, wherever it came from, can become a second line or parameter.
 type Command struct {
-	line []byte
-	err  error
+	line   []byte
+	secret int // from here on the line is not for logs; zero: all of it is
+	err    error
 }
 
 // NewCommand starts a line with verb, which is a constant of the caller's.
@@ -77,18 +78,33 @@ func (c *Command) Keyword(name string) *Command {
 	return c.text(name)
 }
 
-// Base64 appends data as base64, and no data as the equals sign that stands
-// for an empty initial response (RFC 4954, section 4).
-func (c *Command) Base64(data []byte) *Command {
+// Secret appends data as base64, and no data as the equals sign that stands for
+// an empty initial response (RFC 4954, section 4). String does not show it.
+func (c *Command) Secret(data []byte) *Command {
+	c.secret = len(c.line) + 1
 	if len(data) == 0 {
 		return c.text("=")
 	}
 	return c.text(base64.StdEncoding.EncodeToString(data))
 }
 
+// Response spells a line of an AUTH exchange (RFC 4954, section 4), which String
+// does not show.
+func Response(data []byte) *Command {
+	return &Command{line: base64.StdEncoding.AppendEncode([]byte{}, data), secret: -1}
+}
+
 // Bytes returns the whole line with its CRLF, or the error of the first token
 // that was refused.
 func (c *Command) Bytes() ([]byte, error) { return endLine(c.line, c.err) }
+
+// String returns the line as it may be logged.
+func (c *Command) String() string {
+	if c.secret != 0 {
+		return string(c.line[:max(c.secret, 0)]) + "***"
+	}
+	return string(c.line)
+}
 
 func (c *Command) text(s string) *Command {
 	c.line = append(append(c.line, ' '), s...)
@@ -102,14 +118,6 @@ func (c *Command) check(err error) {
 		c.err = err
 	}
 }
-
-// Response spells a line of an AUTH exchange (RFC 4954, section 4).
-func Response(data []byte) []byte {
-	return append(base64.StdEncoding.AppendEncode(nil, data), '\r', '\n')
-}
-
-// CancelAuth is the line that ends an AUTH exchange early (RFC 4954, section 4).
-func CancelAuth() []byte { return []byte("*\r\n") }
 
 // endLine is the last guard of every command: whatever the tokens let pass, a
 // line holds no control character and is not longer than any server must take.

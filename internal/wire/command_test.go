@@ -23,13 +23,30 @@ func TestCommand(t *testing.T) {
 		{wire.NewCommand("RCPT").To("Postmaster"), "RCPT TO:<Postmaster>\r\n"},
 		{wire.NewCommand("RCPT").To(`"a b>"@example.net`), "RCPT TO:<\"a b>\"@example.net>\r\n"},
 		{wire.NewCommand("AUTH").Keyword("SCRAM-SHA-256"), "AUTH SCRAM-SHA-256\r\n"},
-		{wire.NewCommand("AUTH").Keyword("PLAIN").Base64([]byte("\x00u\x00p")), "AUTH PLAIN AHUAcA==\r\n"},
-		{wire.NewCommand("AUTH").Keyword("EXTERNAL").Base64(nil), "AUTH EXTERNAL =\r\n"},
+		{wire.NewCommand("AUTH").Keyword("PLAIN").Secret([]byte("\x00u\x00p")), "AUTH PLAIN AHUAcA==\r\n"},
+		{wire.NewCommand("AUTH").Keyword("EXTERNAL").Secret(nil), "AUTH EXTERNAL =\r\n"},
 	}
 	for _, test := range tests {
 		if got, err := test.command.Bytes(); err != nil || string(got) != test.want {
 			t.Errorf("spelled %q, %v; want %q", got, err, test.want)
 		}
+	}
+}
+
+func TestCommandForLogs(t *testing.T) {
+	t.Parallel()
+	for want, command := range map[string]*wire.Command{
+		"MAIL FROM:<a@b>": wire.NewCommand("MAIL").From("a@b"),
+		"AUTH PLAIN ***":  wire.NewCommand("AUTH").Keyword("PLAIN").Secret([]byte("secret")),
+		"***":             wire.Response([]byte("secret")),
+		"*":               wire.NewCommand("*"),
+	} {
+		if command.String() != want {
+			t.Errorf("shown as %q, want %q", command, want)
+		}
+	}
+	if line, err := wire.Response(nil).Bytes(); string(line) != "\r\n" || err != nil {
+		t.Errorf("an empty response is %q, %v", line, err)
 	}
 }
 
@@ -128,7 +145,7 @@ func FuzzCommand(f *testing.F) {
 			`MAIL FROM:<(.*)> ([^ =]+)(?:=([^ =]+))?`: wire.NewCommand("MAIL").From(mailbox).Param(keyword, value),
 			`RCPT TO:<(.*)> ([^ =]+)(?:=([^ =]+))?`:   wire.NewCommand("RCPT").To(mailbox).Param(keyword, value),
 			`EHLO ()([^ ]+)()`:                        wire.NewCommand("EHLO").Host(host),
-			`AUTH ()([^ ]+) ([^ ]+)`:                  wire.NewCommand("AUTH").Keyword(keyword).Base64([]byte(value)),
+			`AUTH ()([^ ]+) ([^ ]+)`:                  wire.NewCommand("AUTH").Keyword(keyword).Secret([]byte(value)),
 		}
 		for pattern, command := range commands {
 			line, err := command.Bytes()
