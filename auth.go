@@ -25,7 +25,8 @@ type Mechanism interface {
 	Start(ctx context.Context, server ServerInfo) (sasl.Client, error)
 }
 
-// ServerInfo is what a mechanism may want to know of the server.
+// ServerInfo is what a mechanism may want to know of the server. Without TLS,
+// none of it can be trusted.
 type ServerInfo struct {
 	Name       string               // the host, as it was dialled; may be empty
 	TLS        *tls.ConnectionState // nil: the connection is in the clear
@@ -68,7 +69,7 @@ const maxChallenges = 16
 // It is refused where a secret would be sent in the clear. A refusal by the
 // server leaves the session usable.
 func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
-	if err := c.usable(ctx, "AUTH"); err != nil {
+	if err := c.ready(ctx, "AUTH"); err != nil {
 		return err
 	}
 	mechanism, err := c.choose(mechanisms)
@@ -76,7 +77,7 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 		return &Error{Op: "AUTH", Err: err}
 	}
 	op := "AUTH " + mechanism.Name()
-	if c.tls == nil && !c.opts.PlaintextAuth && !c.trusted { // RFC 4954, section 4; RFC 8314, section 3.3.
+	if c.tls == nil && !c.opts.PlaintextAuth && !c.trusted { // RFC 4954, section 9; RFC 8314, section 4.1.
 		return &Error{Op: op, Err: errors.New("the connection has no TLS, and no credentials are sent in the clear")}
 	}
 	client, err := mechanism.Start(ctx, c.serverInfo())
@@ -84,7 +85,7 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 		return &Error{Op: op, Err: err}
 	}
 	if err := c.authenticate(ctx, op, mechanism.Name(), client); err != nil {
-		return err
+		return adviseAuth(err)
 	}
 	if client, ok := client.(interface{ Done() error }); ok {
 		if err := client.Done(); err != nil {
@@ -100,12 +101,18 @@ func (c *Client) choose(mechanisms []Mechanism) (Mechanism, error) {
 	offered := c.serverInfo().Mechanisms
 	var names []string
 	for _, mechanism := range mechanisms {
+		if mechanism == nil {
+			return nil, errors.New("a mechanism is nil")
+		}
 		for _, name := range offered {
 			if strings.EqualFold(name, mechanism.Name()) {
 				return mechanism, nil
 			}
 		}
 		names = append(names, mechanism.Name())
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no mechanism is given")
 	}
 	advice := fmt.Sprintf("it offers %q", offered)
 	if len(offered) == 0 {
@@ -136,26 +143,24 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 	}
 	command, initial := authCommand(name, initial)
 	reply, err := c.exchange(ctx, op, "23", command)
-	for range maxChallenges {
-		if err != nil || reply.Code/100 == 2 {
-			return adviseAuth(err)
+	for challenges := 1; err == nil && reply.Code/100 == 3; challenges++ {
+		if challenges > maxChallenges {
+			return c.cancelAuth(ctx, op, fmt.Errorf("over %d challenges", maxChallenges))
 		}
-		response, err := answer(client, reply, &initial)
-		if err != nil {
-			return c.cancelAuth(ctx, op, err)
+		response, failure := answer(client, reply, &initial)
+		if failure != nil {
+			return c.cancelAuth(ctx, op, failure)
 		}
-		if reply, err = c.exchange(ctx, op, "23", wire.Response(response)); err != nil {
-			return adviseAuth(err)
-		}
+		reply, err = c.exchange(ctx, op, "23", wire.Response(response))
 	}
-	return c.cancelAuth(ctx, op, fmt.Errorf("over %d challenges", maxChallenges))
+	return err
 }
 
 // authCommand spells AUTH with the initial response, or returns that for later
 // where the line would grow over the 512 octets of RFC 5321, section 4.5.3.1.4.
 func authCommand(name string, initial []byte) (command *wire.Command, later []byte) {
 	if initial != nil {
-		command = wire.NewCommand("AUTH").Keyword(name).Secret(initial)
+		command = wire.NewCommand("AUTH").Keyword(name).Base64(initial)
 		if line, err := command.Bytes(); err == nil && len(line) <= 512 {
 			return command, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -108,7 +109,7 @@ func tcpPair(t *testing.T) (ours, theirs net.Conn) {
 	return ours, theirs
 }
 
-// TestNeverHalfAMail is rule 1: whatever happens while the content is written,
+// TestNeverHalfAMail: whatever happens while the content is written,
 // unless that ended without error the server sees no end of data, and the
 // caller sees the cause.
 func TestNeverHalfAMail(t *testing.T) {
@@ -141,7 +142,9 @@ func TestNeverHalfAMail(t *testing.T) {
 		"is cancelled, and then fails": {func(cancel context.CancelCauseFunc, w io.Writer) error {
 			cancel(cancelled)
 			return errDisk
-		}, []error{errDisk}},
+		}, []error{errDisk, context.Canceled, cancelled}},
+		"is cut off":  {func(context.CancelCauseFunc, io.Writer) error { return io.ErrUnexpectedEOF }, []error{io.ErrUnexpectedEOF}},
+		"is too slow": {func(context.CancelCauseFunc, io.Writer) error { return os.ErrDeadlineExceeded }, []error{os.ErrDeadlineExceeded}},
 	}
 	for kind, connection := range connections {
 		for name, test := range bodies {
@@ -155,6 +158,9 @@ func TestNeverHalfAMail(t *testing.T) {
 				result, err := c.Data(ctx, writerTo(func(w io.Writer) error { return test.body(cancel, w) }))
 				<-server.done
 				checkNothingSent(t, server, result, err)
+				if e := err.(*smtp.Error); e.Temporary() && !strings.HasPrefix(name, "is cancelled") || strings.Contains(err.Error(), "the server") {
+					t.Errorf("the server is blamed, or it is worth another try: %v", err)
+				}
 				for _, want := range test.want {
 					if !errors.Is(err, want) {
 						t.Errorf("%v does not match %v", err, want)

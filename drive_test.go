@@ -4,14 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"strings"
 
 	"github.com/postrider/smtp"
 )
 
-// drive takes the steps that a script asks for: "with do hello starttls hello
-// auth send quit", of which some may fail; the last is taken in any case.
+// drive takes the steps that a script asks for, as in "with do hello send quit",
+// whether or not the one before has failed.
 func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x509.CertPool) (report []string) {
 	for _, step := range words(with, "do", "hello send quit") {
+		var result *smtp.Result
 		var err error
 		switch step {
 		case "hello":
@@ -26,14 +28,35 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			err = c.Reset(ctx)
 		case "quit":
 			err = c.Quit(ctx)
+		case "mail":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com"})
+		case "rcpt":
+			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net"})
+		case "data":
+			result, err = c.Data(ctx, strings.NewReader("Hello.\n"))
 		case "send":
-			var result *smtp.Result
 			result, err = c.Send(ctx, letter(words(with, "to", "bob@example.net")...))
-			tellResult(&report, result, nil)
+		case "send-dsn":
+			result, err = c.Send(ctx, letterWithStatus())
 		default:
 			report = append(report, "no such step: "+step)
 		}
-		tell(&report, err)
+		if result != nil {
+			tellResult(&report, result)
+		}
+		if err != nil {
+			report = append(report, "error: "+err.Error())
+		}
 	}
 	return report
+}
+
+// letterWithStatus asks for all that RFC 3461 has.
+func letterWithStatus() *smtp.Message {
+	m := letter("bob@example.net", "carol@example.org")
+	m.Delivery = smtp.Envelope{Return: smtp.ReturnHeaders, EnvelopeID: "17+a", To: []smtp.Recipient{
+		{Address: "bob@example.net", Notify: smtp.NotifyFailure | smtp.NotifyDelay, OriginalRecipient: "list@example.net"},
+		{Address: "carol@example.org", Notify: smtp.NotifyNever},
+	}}
+	return m
 }

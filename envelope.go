@@ -14,14 +14,15 @@ type Envelope struct {
 	To   []Recipient
 
 	Return     Return // how much of the mail reports bring back
-	EnvelopeID string // what reports call the mail, at most 100 octets; empty: nothing
+	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: nothing
 }
 
-// Recipient is one mailbox to deliver to.
+// Recipient is one mailbox to deliver to, and what the server is to report about
+// it. Like Envelope it is plain data.
 type Recipient struct {
-	Address           string
-	Notify            Notify // what to report about it
-	OriginalRecipient string // whom reports name, as in a list's subscription; empty: nobody else
+	Address           string // as in "bob@example.net"
+	Notify            Notify // the events to report; zero: the server's own choice
+	OriginalRecipient string // whom the mail was meant for before it was redirected; empty: not told
 }
 
 // mailCommand spells MAIL (RFC 5321, section 4.1.1.2).

@@ -61,19 +61,18 @@ func (e *RecipientsError) Error() string {
 	if len(e.Failed) == 1 && !e.Sent {
 		return e.Failed[0].Err.Error()
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "smtp: the mail failed for %d recipients", len(e.Failed))
+	text := "smtp: nobody got the mail"
 	if e.Sent {
-		b.WriteString(", and not for the others")
+		text = "smtp: not everybody got the mail"
 	}
 	var told []error // One cause may have hit many; a long list helps nobody.
 	for _, failed := range e.Failed {
 		if !slices.Contains(told, failed.Err) && len(told) < 3 {
 			told = append(told, failed.Err)
-			fmt.Fprintf(&b, "; %v", failed.Err)
+			text += "; " + failed.Err.Error()
 		}
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the error of each failed recipient, those of unknown outcome

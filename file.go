@@ -24,8 +24,9 @@ type File struct {
 	// Name is what the reader sees. It is required, and is a name, not a path.
 	Name string
 
-	// Type is the media type. If empty, it follows from the extension of Name,
-	// and is application/octet-stream where that says nothing.
+	// Type is the media type. If empty, it follows from the extension of Name, by
+	// the table of package mime, or is application/octet-stream. So are messages
+	// that are not 7-bit text with CRLF, for these may not be encoded.
 	Type string
 
 	// ContentID is what "cid:" in the HTML refers to. If empty, an inline file
@@ -36,8 +37,8 @@ type File struct {
 	// another size than the one stated is not sent.
 	Size int64
 
-	// Open returns the content from its beginning. It may be called more than
-	// once, also at the same time, and the reader is closed after each.
+	// Open returns the content from its beginning, each time it is called, also
+	// at the same time. The reader is closed. No context ends a wait in it.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -59,6 +60,15 @@ func FileBytes(name string, data []byte) File {
 	}}
 }
 
+// open calls Open, and does not take nil for content.
+func (f File) open() (io.ReadCloser, error) {
+	source, err := f.Open()
+	if err == nil && source == nil {
+		err = errors.New("Open returned no reader")
+	}
+	return source, err
+}
+
 // attachment is a File on its way into a message.
 type attachment struct {
 	File
@@ -66,7 +76,7 @@ type attachment struct {
 	inline   bool          // shown inside the HTML
 	sevenBit bool          // a message/rfc822 that can go as it is
 	boundary string        // what a file that goes as it is must not hold
-	source   io.ReadCloser // open at its beginning, or nil
+	source   io.ReadCloser // nil: not open
 }
 
 // check refuses what could not be written, before anything is.
@@ -102,7 +112,7 @@ func (a *attachment) open() error {
 			return &FieldError{a.field, err}
 		}
 	}
-	source, err := a.Open()
+	source, err := a.File.open()
 	if err != nil {
 		return &FieldError{a.field, err}
 	}
@@ -120,7 +130,7 @@ func (a *attachment) open() error {
 // examine finds out whether an attached message can go as it is: RFC 2046,
 // section 5.2.1 allows no encoding for it.
 func (a *attachment) examine() error {
-	source, err := a.Open()
+	source, err := a.File.open()
 	if err != nil {
 		return err
 	}
@@ -129,17 +139,12 @@ func (a *attachment) examine() error {
 	return err
 }
 
-// mediaType returns the type to declare, and its parameters. What may not be
-// encoded, and would have to be, is declared as octets.
+// mediaType returns the type to declare, and its parameters.
 func (a *attachment) mediaType() (string, map[string]string) {
-	if a.Type == "" {
-		mediaType, _, err := mime.ParseMediaType(mime.TypeByExtension(path.Ext(a.Name)))
-		if err != nil {
-			return "application/octet-stream", nil
-		}
-		return mediaType, nil
+	mediaType, params, err := mime.ParseMediaType(a.Type)
+	if err != nil {
+		return "application/octet-stream", nil
 	}
-	mediaType, params, _ := mime.ParseMediaType(a.Type)
 	return mediaType, params
 }
 
@@ -156,7 +161,7 @@ func sorted(params map[string]string) []format.Param {
 func (a *attachment) part() (*format.Part, error) {
 	mediaType, params := a.mediaType()
 	encoding, disposition := format.Base64, "attachment"
-	switch {
+	switch { // What may not be encoded, and would have to be, goes as mere octets.
 	case a.sevenBit:
 		encoding = format.SevenBit
 	case strings.HasPrefix(mediaType, "message/"), strings.HasPrefix(mediaType, "multipart/"):
@@ -175,29 +180,22 @@ func (a *attachment) part() (*format.Part, error) {
 	return &format.Part{Fields: f.list, Content: a.write}, f.err
 }
 
-// write writes the content, from the source that is open or else from a new one.
+// write writes the content and closes the file, which was opened before.
 func (a *attachment) write(w io.Writer) error {
-	source := a.source
-	if a.source = nil; source == nil {
-		var err error
-		if source, err = a.Open(); err != nil {
-			return &FieldError{a.field, err}
-		}
-	}
-	defer source.Close()
-	n, err := a.encode(w, source)
+	defer a.close()
+	n, err := a.encode(w)
 	switch {
 	case err != nil:
 		return &FieldError{a.field, err}
 	case a.Size > 0 && n != a.Size:
-		return &FieldError{a.field, fmt.Errorf("has %d octets, and not the %d of its Size", n, a.Size)}
+		return &FieldError{a.field, fmt.Errorf("has %d octets or more, and not the %d of its Size", n, a.Size)}
 	}
 	return nil
 }
 
-func (a *attachment) encode(w io.Writer, source io.Reader) (int64, error) {
+func (a *attachment) encode(w io.Writer) (int64, error) {
 	if a.sevenBit {
-		counted := &countingReader{r: source}
+		counted := &countingReader{r: a.source}
 		still, err := format.IsSevenBit(io.TeeReader(counted, w), a.boundary)
 		if err == nil && !still {
 			err = errors.New("has changed, and cannot go as message/rfc822 any more")
@@ -205,6 +203,10 @@ func (a *attachment) encode(w io.Writer, source io.Reader) (int64, error) {
 		return counted.n, err
 	}
 	encoder := format.NewBase64Writer(w)
+	var source io.Reader = a.source
+	if a.Size > 0 {
+		source = io.LimitReader(source, a.Size+1) // enough to see that it is wrong
+	}
 	n, err := io.Copy(encoder, source)
 	if err == nil {
 		err = encoder.Close()
@@ -226,5 +228,6 @@ func (c *countingReader) Read(p []byte) (int, error) {
 func (a *attachment) close() {
 	if a.source != nil {
 		a.source.Close()
+		a.source = nil
 	}
 }

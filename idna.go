@@ -13,7 +13,8 @@ import (
 // ToASCII returns the mailbox address in the form that any server takes: the
 // domain in A-labels (RFC 5891), the local part quoted where it must be (RFC
 // 5321, section 4.1.2). A local part that is not ASCII has no such form, and one
-// with an @ in it is taken only in quotes: else too much could be meant by it.
+// that holds what stands between addresses is taken only in quotes: else "a, b@c"
+// or "Bob <b@c" would go to somebody.
 func ToASCII(address string) (string, error) {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
@@ -21,8 +22,8 @@ func ToASCII(address string) (string, error) {
 	}
 	local, domain := wire.UnquoteLocal(address[:at]), address[at+1:]
 	switch {
-	case local == address[:at] && strings.Contains(local, "@"):
-		return "", fmt.Errorf("%q is ambiguous: a local part with an @ in it needs quotes", address)
+	case local == address[:at] && (strings.Trim(local, " ") != local || local == "" || strings.ContainsAny(local, "<>(),;:[]@")):
+		return "", fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
 	case !isASCII(local):
 		return "", fmt.Errorf("the local part of %q is not ASCII: it would need SMTPUTF8, which is not supported yet", address)
 	}

@@ -35,8 +35,9 @@ type Mailer struct {
 	Auth      []Mechanism // best first; nil: no authentication
 	Options   Options     // of each session
 
-	// DialContext makes the connections, through a proxy for one. If nil, a
-	// net.Dialer does. What else is said here about TLS and credentials holds.
+	// DialContext makes the connections, as through a proxy. If nil, a net.Dialer
+	// does. It changes nothing about TLS and credentials, and TLS that it makes
+	// itself does not count.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	mu     sync.Mutex
@@ -88,18 +89,18 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 // sendOver sends over c, keeps it if it is still good, and tells whether it was
 // not any more to begin with.
 func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, died bool, err error) {
-	defer m.keep(c)
+	defer m.keep(ctx, c)
 	c.answered = false
 	result, err = c.send(ctx, p)
-	return result, stale(c, err), err
+	return result, stale(ctx, c, err), err
 }
 
 // stale tells whether a session had died while it was idle: its first reply was
 // an end of file, a reset or 421. Nothing of the mail was accepted then, so that
 // sending it over a new session is safe.
-func stale(c *Client, err error) bool {
+func stale(ctx context.Context, c *Client, err error) bool {
 	var e *Error
-	return !c.answered && c.failure != nil &&
+	return !c.answered && c.failure != nil && ctx.Err() == nil &&
 		errors.As(err, &e) && e.Temporary() && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -125,6 +126,9 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	c.tls = nil
 	c.trusted = m.TLS == TLSNone && m.DialContext == nil && isLoopback(conn.RemoteAddr())
 	if err := m.begin(ctx, c, port); err != nil {
+		if c.failure == nil { // The server only said no.
+			quit(ctx, c)
+		}
 		c.Close()
 		return nil, err
 	}
@@ -132,6 +136,10 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 }
 
 func (m *Mailer) connect(ctx context.Context) (net.Conn, error) {
+	op := "connect to " + m.Addr
+	if ctx.Err() != nil {
+		return nil, &Error{Op: op, Err: contextError(ctx), transient: true}
+	}
 	dial := m.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -140,15 +148,17 @@ func (m *Mailer) connect(ctx context.Context) (net.Conn, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no connection within %v: %w", timeout, os.ErrDeadlineExceeded))
 	defer cancel()
 	conn, err := dial(limited, "tcp", m.Addr)
-	if err == nil {
+	switch {
+	case err == nil && conn == nil:
+		err = errors.New("DialContext returned no connection")
+	case err == nil:
 		return conn, nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		err = contextError(ctx)
-	} else if limited.Err() != nil {
+	case limited.Err() != nil:
 		err = context.Cause(limited)
 	}
-	return nil, &Error{Op: "connect to " + m.Addr, Err: explainDial(err), transient: true}
+	return nil, &Error{Op: op, Err: explainDial(err), transient: true}
 }
 
 // explainDial adds what usually mends a connection that was not made.
@@ -156,7 +166,7 @@ func explainDial(err error) error {
 	var lookup *net.DNSError
 	switch {
 	case errors.As(err, &lookup) && lookup.IsNotFound:
-		return fmt.Errorf("%w; check the name of the host", err)
+		return fmt.Errorf("%w; check the name of the host and the port", err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w; check the port, nothing answers there", err)
 	}
@@ -210,15 +220,17 @@ func (m *Mailer) takeIdle() (*Client, error) {
 }
 
 // keep puts a session that is still good aside for the next mail, or ends it.
-func (m *Mailer) keep(c *Client) {
-	if c.failure != nil {
-		c.Close() // as after a panic of the caller's own body
+func (m *Mailer) keep(ctx context.Context, c *Client) {
+	// A transaction is left only after a panic of the caller's own code, a reply
+	// only by a server that would confuse the next mail.
+	if c.failure != nil || c.result != nil || c.replies.Buffered() > 0 {
+		c.Close()
 		return
 	}
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
-		quit(c)
+		quit(ctx, c)
 		return
 	}
 	defer m.mu.Unlock()
@@ -243,17 +255,17 @@ func (m *Mailer) expire(session *idleSession) {
 	m.ending.Add(1)
 	m.mu.Unlock()
 	defer m.ending.Done()
-	quit(session.client)
+	quit(context.Background(), session.client)
 }
 
-// Close ends the sessions that are idle, within 5 s, and makes later sends
-// fail. It does not wait for those under way; their sessions end with them.
+// Close ends the sessions that are idle, within 5 s, and makes later calls of
+// Send fail. It does not wait for those under way, nor for sessions of Dial.
 func (m *Mailer) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	for _, session := range m.idle {
 		session.timer.Stop()
-		m.ending.Go(func() { quit(session.client) })
+		m.ending.Go(func() { quit(context.Background(), session.client) })
 	}
 	m.idle = nil
 	m.mu.Unlock()
@@ -262,16 +274,16 @@ func (m *Mailer) Close() error {
 }
 
 // quit ends a session politely; what the server says to that changes nothing.
-func quit(c *Client) {
-	ctx, cancel := context.WithTimeout(context.Background(), quitTimeout)
+func quit(ctx context.Context, c *Client) {
+	ctx, cancel := context.WithTimeout(ctx, quitTimeout)
 	defer cancel()
 	c.Quit(ctx)
 }
 
-// ParseURL returns a Mailer for smtp://user:password@host:port, where TLS is
-// required, by STARTTLS, and the port is 587 if there is none, or for smtps://,
-// where TLS is there from the start and the port is 465. Reserved characters in
-// user and password are percent-encoded. No error shows the password.
+// ParseURL returns a Mailer for smtp://user:password@host:port, on port 587 if
+// none is given and with TLSRequired, or for smtps://, on port 465 and with
+// TLSImplicit. Reserved characters in user and password are percent-encoded. No
+// error shows the password.
 func ParseURL(s string) (*Mailer, error) {
 	u, err := url.Parse(s)
 	if err != nil { // The error of url.Parse would quote all of s.
@@ -284,7 +296,7 @@ func ParseURL(s string) (*Mailer, error) {
 	case "smtps":
 		m.TLS, port = TLSImplicit, "465"
 	default:
-		return nil, &FieldError{"URL", fmt.Errorf("scheme %q is none of smtp and smtps", u.Scheme)}
+		return nil, &FieldError{"URL", errors.New("does not begin with smtp:// or smtps://")}
 	}
 	if u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, &FieldError{"URL", errors.New("wants a host, and nothing behind the port")}

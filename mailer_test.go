@@ -3,17 +3,23 @@ package smtp_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"os"
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,7 +73,7 @@ func TestMailer(t *testing.T) {
 	}
 }
 
-// TestPolicies is rule 15: what TLS there is, whoever made the connection, and
+// TestPolicies: what TLS there is, whoever made the connection, and
 // that no secret goes where it must not.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
@@ -161,7 +167,7 @@ func (c *tappedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSecrets is rule 19: no log, error or formatted value shows the password.
+// TestSecrets: no log, error or formatted value shows the password.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const secret = "tr0ub4dor&3-horse"
@@ -263,7 +269,7 @@ func TestOneMessageManySenders(t *testing.T) {
 	}
 }
 
-// TestStaleSessions is rule 6: a session that died while it was idle is replaced
+// TestStaleSessions: a session that died while it was idle is replaced
 // once, and only if its first reply shows that.
 func TestStaleSessions(t *testing.T) {
 	t.Parallel()
@@ -306,7 +312,11 @@ func TestStaleSessions(t *testing.T) {
 // babble says replies one after the other, each when a line or a content is in,
 // and then goes.
 func babble(conn net.Conn, replies string) {
-	defer conn.Close()
+	babbleOn(conn, replies)
+	conn.Close()
+}
+
+func babbleOn(conn net.Conn, replies string) {
 	buffer := make([]byte, 64<<10)
 	for i, reply := range strings.SplitAfter(replies, "\r\n") {
 		if i > 0 {
@@ -395,11 +405,6 @@ func TestCloseDoesNotWait(t *testing.T) {
 
 func TestDialFails(t *testing.T) {
 	t.Parallel()
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused.Close()
 	fails := func(err error) func(context.Context, string, string) (net.Conn, error) {
 		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
 	}
@@ -411,8 +416,9 @@ func TestDialFails(t *testing.T) {
 		"no port":    {&smtp.Mailer{Addr: "mx.example.net"}, "Mailer.Addr", false},
 		"no host":    {&smtp.Mailer{Addr: ":587"}, "Mailer.Addr", false},
 		"nothing":    {&smtp.Mailer{}, "Mailer.Addr", false},
-		"refused":    {&smtp.Mailer{Addr: refused.Addr().String()}, "check the port", true},
+		"refused":    {&smtp.Mailer{Addr: "mx.example.net:25", DialContext: fails(syscall.ECONNREFUSED)}, "check the port", true},
 		"no such":    {&smtp.Mailer{Addr: "mx.example.net:25", DialContext: fails(&net.DNSError{Err: "no such host", Name: "mx.example.net", IsNotFound: true})}, "check the name of the host", true},
+		"no conn":    {&smtp.Mailer{Addr: "mx.example.net:25", DialContext: fails(nil)}, "no connection", true},
 		"local name": {&smtp.Mailer{Addr: smtptest.NewServer(t).Addr, Options: smtp.Options{LocalName: "a\r\nRSET"}}, "Options.LocalName", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -428,7 +434,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// TestContext is rule 14: a context ends every wait, at once, and its error and
+// TestContext: a context ends every wait, at once, and its error and
 // its cause match.
 func TestContext(t *testing.T) {
 	t.Parallel()
@@ -583,12 +589,126 @@ func TestEnvelopeIsPlainData(t *testing.T) {
 // TestOldTLS: nothing below TLS 1.2 is spoken, whatever the config says (RFC 8996).
 func TestOldTLS(t *testing.T) {
 	t.Parallel()
-	server := smtptest.NewServer(t)
+	config := proxyConfig(t)
+	config.MinVersion = tls.VersionTLS10
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			record(conn)
+		}
+	}()
+	_, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true} {
+		mailer := &smtp.Mailer{Addr: listener.Addr().String(), TLS: smtp.TLSImplicit, TLSConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10, MaxVersion: version}}
+		c, err := mailer.Dial(t.Context())
+		if (err == nil) != want {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		if err == nil {
+			c.Close()
+		}
+	}
+}
+
+// TestPort465: on that port TLS is there from the start (RFC 8314, section 3.3).
+func TestPort465(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.ImplicitTLS = true })
 	mailer := mailerTo(t, server)
-	mailer.TLSConfig = mailer.TLSConfig.Clone()
-	mailer.TLSConfig.MinVersion, mailer.TLSConfig.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err == nil || len(server.Messages()) > 0 {
-		t.Errorf("sent over TLS 1.1, error %v", err)
+	mailer.Addr = "127.0.0.1:465"
+	mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr != mailer.Addr {
+			t.Errorf("dialled %s", addr)
+		}
+		return new(net.Dialer).DialContext(ctx, network, server.Addr)
+	}
+	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil || !server.Messages()[0].TLS {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestCancelDoesNotRedial: a context that ends is no sign of a stale session.
+func TestCancelDoesNotRedial(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				buffer := make([]byte, 4096)
+				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 queued"} {
+					io.WriteString(theirs, reply+"\r\n")
+					theirs.Read(buffer)
+				}
+				io.Copy(io.Discard, theirs)
+			}()
+			return ours, nil
+		}}
+		defer mailer.Close()
+		if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := mailer.Send(ctx, letter("bob@example.net"))
+		if dials != 1 || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "MAIL") {
+			t.Errorf("after %d dials: %v", dials, err)
+		}
+		if _, err := mailer.Send(ctx, letter("bob@example.net")); dials != 1 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a context that had ended, after %d dials: %v", dials, err)
+		}
+	})
+}
+
+// TestCertificateNames: what a certificate says is escaped before it is told.
+func TestCertificateNames(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a\r\nlevel=ERROR forged\x1b[2J"}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	ours, theirs := net.Pipe()
+	go tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}).Handshake()
+	mailer := &smtp.Mailer{Addr: "mx.example.net:465", TLSConfig: &tls.Config{RootCAs: roots}, DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
+	_, err = mailer.Dial(t.Context())
+	var unverified *tls.CertificateVerificationError
+	var e *smtp.Error
+	if !errors.As(err, &unverified) || !errors.As(err, &e) || e.Temporary() || strings.ContainsAny(err.Error(), "\r\n\x1b") {
+		t.Errorf("the error is %q", err)
+	}
+}
+
+func TestUnsupported(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.NoTLS = true })
+	_, err := mailerTo(t, server).Send(t.Context(), letter("bob@example.net"))
+	var unsupported *smtp.UnsupportedError
+	if !errors.As(err, &unsupported) || unsupported.Extension != "STARTTLS" || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -7,9 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"io"
+	"mime"
 	"net/mail"
 	"net/url"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,25 +34,25 @@ type Message struct {
 	Bcc     []Address // sent to, and never written anywhere in the message
 	ReplyTo []Address // where answers go; empty: to From
 
-	Subject   string
+	Subject   string    // empty: there is no such field
 	Date      time.Time // zero: the time of sending
 	MessageID string    // empty: a random one at the domain of From; brackets may be left out
 
 	InReplyTo, References []string // message identifiers; brackets may be left out
 
-	Text, HTML  string // the same content in two forms; either may be empty
+	Text, HTML  string // the same content in two forms; either may be empty; lines end in CRLF or LF
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
-	Attachments []File
+	Attachments []File // shown beside the text, to be opened or saved
 
-	// Delivery is the envelope, where it differs from the header. Zero: From is
-	// that of Sender or From, To is To, Cc and Bcc, each address once.
+	// Delivery is the envelope, where it differs from the header. Without From,
+	// that is Sender or From; without any To, that is To, Cc and Bcc, each once.
 	Delivery Envelope
 }
 
 // Prepare returns a copy that is checked, and has its Date, its MessageID and
 // its Delivery set: what it writes is the same each time. Send does this itself;
-// it is for those who keep a message, or send it more than once. What cannot be
-// sent is a [*FieldError]. Files are not opened.
+// it is for those who keep a message, or send it more than once, and who then
+// change nothing in it but Delivery. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare((*attachment).check)
 	return p.message, err
@@ -78,13 +82,17 @@ type prepared struct {
 // caller closes what was opened.
 func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	p := &prepared{original: m}
+	if m == nil {
+		return p, &FieldError{"Message", errors.New("is nil")}
+	}
 	filled := m.clone()
-	if filled.Date.IsZero() {
-		filled.Date = time.Now()
+	if err := filled.fillDate(); err != nil {
+		return p, err
 	}
 	if err := filled.fillMessageID(); err != nil {
 		return p, err
 	}
+	filled.fillTypes()
 	filled.fillContentIDs()
 	d, err := filled.build(each)
 	if err != nil {
@@ -100,13 +108,13 @@ func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 
 // unsent is the result of what never reached a transaction.
 func (p *prepared) unsent(err error) (*Result, error) {
-	m := cmp.Or(p.message, p.original)
+	m := cmp.Or(p.message, p.original, &Message{})
 	to := m.Delivery.To
 	if len(to) == 0 {
 		to = m.recipients()
 	}
 	result := newResult(to)
-	result.Message, result.MessageID = p.original, m.MessageID
+	result.Message, result.MessageID = p.original, strings.Trim(m.MessageID, "<>")
 	result.settle(NotSent, Reply{}, err)
 	return result, err
 }
@@ -115,6 +123,10 @@ func (p *prepared) unsent(err error) (*Result, error) {
 // change his own afterwards.
 func (m *Message) clone() *Message {
 	p := *m
+	if p.Sender != nil {
+		sender := *p.Sender
+		p.Sender = &sender
+	}
 	for _, list := range []*[]Address{&p.To, &p.Cc, &p.Bcc, &p.ReplyTo} {
 		*list = slices.Clone(*list)
 	}
@@ -160,6 +172,19 @@ func (m *Message) recipients() []Recipient {
 	return list
 }
 
+// fillDate takes the time of now, and refuses what RFC 5322, section 3.3 has no
+// date-time for.
+func (m *Message) fillDate() error {
+	if m.Date.IsZero() {
+		m.Date = time.Now()
+	}
+	_, offset := m.Date.Zone()
+	if year := m.Date.Year(); year < 1900 || year > 9999 || max(offset, -offset) >= 24*60*60 {
+		return &FieldError{"Date", fmt.Errorf("%v has no form in a message", m.Date)}
+	}
+	return nil
+}
+
 // fillMessageID makes an identifier that nobody can guess and that tells
 // nothing of this host (RFC 5322, section 3.6.4).
 func (m *Message) fillMessageID() error {
@@ -191,37 +216,40 @@ func messageID(s string) (string, error) {
 	return "<" + inner + ">", nil
 }
 
-// fillContentIDs gives each inline file without one a Content-ID, and makes the
-// HTML refer to it where it refers to the file by its name.
-func (m *Message) fillContentIDs() {
-	for i, file := range m.Inline {
-		if file.ContentID != "" {
-			continue
-		}
-		m.Inline[i].ContentID = fmt.Sprintf("part%d.%s", i+1, m.MessageID)
-		for _, name := range []string{file.Name, url.PathEscape(file.Name)} {
-			m.HTML = replaceReference(m.HTML, "cid:"+name, "cid:"+m.Inline[i].ContentID)
+// fillTypes settles the types that are left open, for another host may have
+// another table of them.
+func (m *Message) fillTypes() {
+	for _, files := range [][]File{m.Inline, m.Attachments} {
+		for i, file := range files {
+			if file.Type == "" {
+				files[i].Type, _, _ = mime.ParseMediaType(mime.TypeByExtension(path.Ext(file.Name)))
+			}
 		}
 	}
 }
 
-// replaceReference replaces old in html where a delimiter follows it, so that
-// "cid:logo" does not catch "cid:logo.png".
-func replaceReference(html, old, replacement string) string {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(html, old)
-		b.WriteString(before)
-		switch {
-		case !found:
-			return b.String()
-		case after == "" || strings.ContainsAny(after[:1], "\"'>) \t\r\n"):
-			b.WriteString(replacement)
-		default:
-			b.WriteString(old)
+// fillContentIDs gives each inline file without one a Content-ID, and makes the
+// HTML refer to it where it refers to the file by its name.
+func (m *Message) fillContentIDs() {
+	domain := m.MessageID[strings.LastIndexByte(m.MessageID, '@'):]
+	for i, file := range m.Inline {
+		if file.ContentID != "" {
+			continue
 		}
-		html = after
+		id := fmt.Sprintf("part%d.%s%s", i+1, m.digest(), domain)
+		m.Inline[i].ContentID = id
+		m.HTML = referenceTo(file.Name).ReplaceAllString(m.HTML, "cid:"+id+"${1}")
 	}
+}
+
+// referenceTo matches "cid:" and a file name as HTML may spell it, where no more
+// of a name follows: "cid:logo" is not in "cid:logo.png".
+func referenceTo(name string) *regexp.Regexp {
+	var spellings []string
+	for _, spelling := range []string{name, html.EscapeString(name), url.PathEscape(name)} {
+		spellings = append(spellings, regexp.QuoteMeta(spelling))
+	}
+	return regexp.MustCompile(`(?i:\bcid:)(?:` + strings.Join(spellings, "|") + `)($|["'<>()\s,;&#])`)
 }
 
 // draft is a message taken apart for writing.
@@ -301,15 +329,15 @@ func (d *draft) body(m *Message, inline []*format.Part) (*format.Part, error) {
 	if err != nil || m.HTML == "" {
 		return text, err
 	}
-	html, err := d.text("HTML", "text/html", m.HTML)
+	related, err := d.text("HTML", "text/html", m.HTML)
 	if err != nil {
 		return nil, err
 	}
-	html = d.multipart("related", append([]*format.Part{html}, inline...))
+	related = d.multipart("related", append([]*format.Part{related}, inline...))
 	if m.Text == "" {
-		return html, nil
+		return related, nil
 	}
-	return d.multipart("alternative", []*format.Part{text, html}), nil
+	return d.multipart("alternative", []*format.Part{text, related}), nil
 }
 
 // text makes a part of text in UTF-8.
@@ -344,9 +372,12 @@ func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
 // boundary begins every boundary of the message. It follows from the
 // Message-ID, so that the same message is written again, and holds "=_", which
 // neither quoted-printable nor base64 can (RFC 2045, section 6.7).
-func (m *Message) boundary() string {
+func (m *Message) boundary() string { return "=_" + m.digest() + "_" }
+
+// digest stands for the Message-ID where not all characters of that may stand.
+func (m *Message) digest() string {
 	digest := sha256.Sum256([]byte(m.MessageID))
-	return "=_" + hex.EncodeToString(digest[:12]) + "_"
+	return hex.EncodeToString(digest[:12])
 }
 
 // header makes the fields of the message. Bcc is checked with the others, and

@@ -10,7 +10,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Outcome is what became of the mail for one recipient.
+// Outcome is what became of the mail for one recipient. Two of its values are
+// certain that nobody got it, one that the server has it, one knows neither.
 type Outcome uint8
 
 // The four outcomes.
@@ -29,7 +30,8 @@ func (o Outcome) String() string {
 	return "Outcome(" + strconv.Itoa(int(o)) + ")"
 }
 
-// Result tells what became of a mail, for each recipient.
+// Result tells what became of a mail, for each recipient. It is the caller's, and
+// nothing of the package refers to it any more.
 type Result struct {
 	Message    *Message          // the one that was handed to Send; nil after Data
 	MessageID  string            // what it got as its Message-ID, without brackets
@@ -38,7 +40,8 @@ type Result struct {
 	cause error // what kept the mail from everybody at once
 }
 
-// RecipientResult tells what became of a mail for one recipient.
+// RecipientResult tells what became of a mail for one recipient, and which words
+// of the server, or which error, decided that.
 type RecipientResult struct {
 	Recipient
 	Outcome Outcome
@@ -47,7 +50,8 @@ type RecipientResult struct {
 }
 
 // Remaining returns the recipients that are worth another try: the mail was
-// certainly not accepted for them, and the reason is a passing one.
+// certainly not accepted for them, and the reason is a passing one. If there are
+// none, do not send: a Delivery without To is for everybody in the header.
 func (r *Result) Remaining() []Recipient {
 	var list []Recipient
 	for _, recipient := range r.Recipients {
@@ -140,7 +144,8 @@ func (r Reply) String() string {
 	return b.String()
 }
 
-// EnhancedStatus is an enhanced status code (RFC 3463). Zero: none was given.
+// EnhancedStatus is an enhanced status code (RFC 3463), which says more than the
+// reply code: 5.1.1 is an unknown mailbox. Zero: the server gave none.
 type EnhancedStatus struct{ Class, Subject, Detail int }
 
 func (s EnhancedStatus) String() string {

@@ -28,7 +28,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Sender takes a message on: a [Mailer], a [Client], a recorder in a test.
+// Sender takes a message on: a [Mailer], a [Client], a recorder in a test. Its
+// result is never nil; its error is nil only if every recipient was accepted.
 type Sender interface {
 	Send(ctx context.Context, m *Message) (*Result, error)
 }
@@ -46,6 +47,7 @@ type Options struct {
 	// PlaintextAuth allows credentials to be sent without TLS, in the clear.
 	PlaintextAuth bool
 
+	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
 	// Logger, if not nil, gets a debug record for each command and each reply.
@@ -79,10 +81,10 @@ func (t Timeouts) orDefaults() Timeouts {
 // a time. Its steps can be composed by hand: Hello, StartTLS, Hello, Auth, then
 // Mail, Rcpt and Data, or Send, for each mail, and Quit.
 //
-// A refusal (4yz, 5yz) is a [*Error] and leaves the session as it was. After
-// anything else, be it a lost link, a time-out, a context that ended or a reply
-// that makes no sense, the connection is closed, and later steps return errors
-// that match [net.ErrClosed].
+// A refusal (4yz, 5yz) is an [*Error], and the session goes on. After anything
+// else, be it a lost link, 421, a time-out, a context that ended or a reply that
+// makes no sense, the connection is closed, and later steps return errors that
+// match [net.ErrClosed].
 type Client struct {
 	link    *link
 	replies *wire.ReplyReader
@@ -94,6 +96,7 @@ type Client struct {
 	extensions map[string]string // by upper-case keyword; nil before EHLO
 	tls        *tls.Conn         // nil: no TLS
 	result     *Result           // of the transaction under way; nil: there is none
+	secrets    []*wire.Command   // what no reply may bring into a log or an error
 	answered   bool              // a reply came since this was last set to false
 	failure    error             // what ended the session; nil: it goes on
 }
@@ -121,7 +124,9 @@ func (c *Client) Hello(ctx context.Context) error {
 	}
 	c.extensions, c.result = nil, nil
 	reply, err := c.hello(ctx, "EHLO")
-	if e, ok := err.(*Error); ok && (e.Reply.Code == 500 || e.Reply.Code == 502) { // RFC 5321, section 3.2.
+	// RFC 5321, section 3.2: "command not recognized" is what 500 says, and 502
+	// from a server that knows of the verb (section 4.2.4).
+	if e, ok := err.(*Error); ok && (e.Reply.Code == 500 || e.Reply.Code == 502) {
 		if _, err = c.hello(ctx, "HELO"); err == nil {
 			c.extensions = map[string]string{}
 		}
@@ -135,7 +140,7 @@ func (c *Client) Hello(ctx context.Context) error {
 }
 
 // greeting waits for the server's first words, once. A server that refuses
-// there waits for QUIT alone (RFC 5321, section 3.1), so the session ends.
+// there takes nothing but QUIT (RFC 5321, section 3.1), so the session ends.
 func (c *Client) greeting(ctx context.Context) error {
 	if err := c.usable(ctx, "greeting"); err != nil || c.greeted {
 		return err
@@ -165,14 +170,19 @@ func (c *Client) hello(ctx context.Context, verb string) (Reply, error) {
 // addressLiteral spells our address (RFC 5321, section 4.1.3). A connection
 // without one, as of a unix socket, is on this host.
 func addressLiteral(local net.Addr) string {
-	addr, err := netip.ParseAddrPort(local.String())
+	const thisHost = "[127.0.0.1]"
+	if local == nil {
+		return thisHost
+	}
+	parsed, err := netip.ParseAddrPort(local.String())
+	addr := parsed.Addr().Unmap().WithZone("")
 	switch {
 	case err != nil:
-		return "[127.0.0.1]"
-	case addr.Addr().Unmap().Is4():
-		return "[" + addr.Addr().Unmap().String() + "]"
+		return thisHost
+	case addr.Is4():
+		return "[" + addr.String() + "]"
 	}
-	return "[IPv6:" + addr.Addr().WithZone("").String() + "]"
+	return "[IPv6:" + addr.String() + "]"
 }
 
 // parseExtensions reads the lines behind the first of an EHLO reply (RFC 5321,
@@ -199,7 +209,7 @@ func (c *Client) Extension(name string) (params string, ok bool) {
 // unless the server refused, or does not offer it.
 func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	const op = "STARTTLS"
-	if err := c.usable(ctx, op); err != nil {
+	if err := c.ready(ctx, op); err != nil {
 		return err
 	}
 	if c.tls != nil { // RFC 3207, section 4.2.
@@ -237,7 +247,7 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	}
 	c.tls, c.link.Conn = over, over
 	c.replies = wire.NewReplyReader(c.link)
-	c.extensions = nil // RFC 3207, section 4.2.
+	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.
 	return nil
 }
 
@@ -249,10 +259,18 @@ func explainTLS(err error) error {
 	case errors.As(err, &noTLS):
 		return fmt.Errorf("%w; this port does not speak TLS from the start: use STARTTLS, as on port 587", err)
 	case errors.As(err, &unverified):
-		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", err)
+		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", escapedError{err})
 	}
 	return err
 }
+
+// escapedError is an error whose text holds what the server has sent, such as
+// the names in its certificate.
+type escapedError struct{ error }
+
+func (e escapedError) Error() string { return escape(e.error.Error()) }
+
+func (e escapedError) Unwrap() error { return e.error }
 
 // TLSConnectionState returns the state of the connection's TLS, if it has any.
 func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
@@ -265,13 +283,14 @@ func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
 // Mail begins a transaction: MAIL with all of the envelope but its recipients.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	command, err := e.mailCommand()
-	if err == nil {
-		err = c.offers(e)
-	}
 	if err != nil {
 		return Reply{}, err
 	}
-	reply, err := c.do(ctx, "MAIL <"+strings.Trim(e.From, "<>")+">", command)
+	op := "MAIL <" + strings.Trim(e.From, "<>") + ">"
+	if err := c.offers(op, e); err != nil {
+		return Reply{}, err
+	}
+	reply, err := c.do(ctx, op, command)
 	if err == nil {
 		c.result = &Result{}
 	}
@@ -279,13 +298,13 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 }
 
 // offers checks that the server has the extensions that an envelope needs.
-func (c *Client) offers(e Envelope) error {
+func (c *Client) offers(op string, e Envelope) error {
 	wanted := e.wantsStatus()
 	for _, recipient := range e.To {
 		wanted = wanted || recipient.wantsStatus()
 	}
 	if _, ok := c.Extension("DSN"); wanted && !ok && c.extensions != nil {
-		return &UnsupportedError{Extension: "DSN"}
+		return &Error{Op: op, Err: &UnsupportedError{Extension: "DSN"}}
 	}
 	return nil
 }
@@ -293,10 +312,11 @@ func (c *Client) offers(e Envelope) error {
 // Rcpt names one recipient of the transaction. The others are not touched if
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
+	op := "RCPT <" + r.Address + ">"
 	if c.result == nil && c.failure == nil {
-		return Reply{}, &Error{Op: "RCPT", Err: errors.New("there is no transaction; Mail comes first")}
+		return Reply{}, &Error{Op: op, Err: errors.New("there is no transaction; Mail comes first")}
 	}
-	if err := c.offers(Envelope{To: []Recipient{r}}); err != nil {
+	if err := c.offers(op, Envelope{To: []Recipient{r}}); err != nil {
 		return Reply{}, err
 	}
 	result := RecipientResult{Recipient: r}
@@ -337,11 +357,12 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	if result == nil {
 		result = &Result{}
 	}
-	if c.failure == nil && !result.anyOpen() {
-		err := &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
-		return result, err
+	switch {
+	case body == nil:
+		return result, &Error{Op: "DATA", Err: errors.New("the body is nil")}
+	case c.failure == nil && !result.anyOpen():
+		return result, &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
 	}
-	c.result = nil
 	return result, c.data(ctx, result, body)
 }
 
@@ -353,6 +374,7 @@ func (c *Client) data(ctx context.Context, result *Result, body io.WriterTo) err
 	if err != nil {
 		c.tidy(ctx)
 	}
+	c.result = nil
 	result.settle(outcomeOf(err), reply, err)
 	return result.err()
 }
@@ -375,6 +397,8 @@ func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
 		return Reply{}, c.fail(ctx, "DATA", contentError{err})
 	case ctx.Err() != nil:
 		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
+	case c.replies.Buffered() > 0:
+		return c.outOfTurn(ctx, "DATA")
 	}
 	return c.endContent(ctx, dots)
 }
@@ -387,7 +411,8 @@ func (c *Client) endContent(ctx context.Context, dots *wire.DotWriter) (Reply, e
 	const op = "end of data"
 	if left, err := wire.EndData(dots); err != nil {
 		e := c.fail(ctx, op, err)
-		e.Unknown = left
+		// crypto/tls may not count what it has written.
+		e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
 		return Reply{}, e
 	}
 	reply, err := c.receive(ctx, op, c.opts.Timeouts.DataTermination, "2")
@@ -425,10 +450,7 @@ func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
 	e := p.message.Delivery
 	result := newResult(e.To)
 	result.Message, result.MessageID = p.original, p.message.MessageID
-	reply, err := Reply{}, c.offers(e)
-	if err == nil {
-		reply, err = c.Mail(ctx, e)
-	}
+	reply, err := c.Mail(ctx, e)
 	if err != nil {
 		result.settle(outcomeOf(err), reply, err)
 		return result, result.err()
@@ -439,7 +461,6 @@ func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
 			return result, result.err()
 		}
 	}
-	c.result = nil
 	if !result.anyOpen() {
 		c.tidy(ctx)
 		return result, result.err()
@@ -455,9 +476,13 @@ func (c *Client) tidy(ctx context.Context) {
 	}
 }
 
-// Reset drops the transaction under way (RSET).
+// Reset drops the transaction under way (RSET). If the server refuses even that,
+// the session ends: the next mail might go to the recipients of this one.
 func (c *Client) Reset(ctx context.Context) error {
 	_, err := c.do(ctx, "RSET", wire.NewCommand("RSET"))
+	if e, ok := err.(*Error); ok && e.Reply.Code != 0 {
+		c.end(err)
+	}
 	c.result = nil
 	return err
 }
@@ -471,14 +496,16 @@ func (c *Client) Noop(ctx context.Context) error {
 
 // Quit says goodbye and closes the connection, whatever the server answers.
 func (c *Client) Quit(ctx context.Context) error {
+	defer c.Close()
 	if !c.greeted {
-		return c.Close()
+		return nil
 	}
-	_, err := c.do(ctx, "QUIT", wire.NewCommand("QUIT"))
-	if err == nil && c.tls != nil {
-		c.tls.CloseWrite() // RFC 8446, section 6.1.
+	_, err := c.exchange(ctx, "QUIT", "2", wire.NewCommand("QUIT"))
+	if err == nil && c.tls != nil { // RFC 8446, section 6.1. crypto/tls may take 5 s for it.
+		stop := context.AfterFunc(ctx, func() { c.link.raw.Close() })
+		defer stop()
+		c.tls.CloseWrite()
 	}
-	c.Close()
 	return err
 }
 
@@ -488,14 +515,16 @@ func (c *Client) Close() error {
 	if c.failure == nil {
 		c.failure = errors.New("it was closed")
 	}
-	c.result = nil
-	return c.link.raw.Close()
+	if err := c.link.raw.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // do runs one step that is a plain command; any reply of class 2 is success.
 func (c *Client) do(ctx context.Context, op string, command *wire.Command) (Reply, error) {
-	if c.extensions == nil && c.failure == nil && op != "QUIT" {
-		return Reply{}, &Error{Op: op, Err: errors.New("Hello comes first")}
+	if err := c.ready(ctx, op); err != nil {
+		return Reply{}, err
 	}
 	return c.exchange(ctx, op, "2", command)
 }
@@ -524,6 +553,9 @@ func (c *Client) exchangeWithin(ctx context.Context, op string, timeout time.Dur
 	if _, err := (blockWriter{c.link, timeout}).Write(line); err != nil {
 		return Reply{}, c.fail(ctx, op, err)
 	}
+	if command.Secret() {
+		c.secrets = append(c.secrets, command)
+	}
 	return c.receive(ctx, op, timeout, want)
 }
 
@@ -531,9 +563,8 @@ func (c *Client) exchangeWithin(ctx context.Context, op string, timeout time.Dur
 // come at any time, it would be taken for the answer to something else.
 func (c *Client) outOfTurn(ctx context.Context, op string) (Reply, error) {
 	reply, err := c.receive(ctx, op, c.opts.Timeouts.Command, "")
-	if c.failure == nil {
-		err = c.fail(ctx, op, &unexpectedReply{reply, ""})
-		reply = Reply{}
+	if reply.Code != 0 && reply.Code != 421 {
+		return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, ""})
 	}
 	return reply, err
 }
@@ -543,7 +574,7 @@ func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, 
 	if err := c.link.within(timeout); err != nil {
 		return Reply{}, c.fail(ctx, op, err)
 	}
-	r, err := c.replies.Read()
+	r, err := c.replies.Read(c.redact)
 	if err != nil {
 		return Reply{}, c.fail(ctx, op, err)
 	}
@@ -565,6 +596,14 @@ func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, 
 	return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, want})
 }
 
+// redact takes what was secret out of a line that a server repeats.
+func (c *Client) redact(line string) string {
+	for _, command := range c.secrets {
+		line = command.Redact(line)
+	}
+	return line
+}
+
 // unexpectedReply is a reply of a class that the step cannot have.
 type unexpectedReply struct {
 	reply Reply
@@ -579,6 +618,14 @@ func (e *unexpectedReply) Error() string {
 	return fmt.Sprintf("the server answered %v where %s or a refusal was due", e.reply, classes)
 }
 
+// ready says why a step that Hello comes before cannot be made, if so.
+func (c *Client) ready(ctx context.Context, op string) error {
+	if c.extensions == nil && c.failure == nil {
+		return &Error{Op: op, Err: errors.New("Hello comes first")}
+	}
+	return c.usable(ctx, op)
+}
+
 // usable says why a step cannot be made, if so. A context that has ended ends
 // the session, whatever the step.
 func (c *Client) usable(ctx context.Context, op string) error {
@@ -591,23 +638,25 @@ func (c *Client) usable(ctx context.Context, op string) error {
 	return nil
 }
 
-// fail ends the session because of err: nobody knows any more what the server
-// makes of what it reads, so nothing more is sent (RFC 5321, section 4.1.1.10).
+// fail ends the session because of err. Nobody knows any more what the server
+// would make of a command, QUIT included, and a connection that is closed makes
+// it drop the transaction (RFC 5321, section 4.1.1.10).
 func (c *Client) fail(ctx context.Context, op string, err error) *Error {
-	e := &Error{Op: op, Err: err, transient: true}
-	var syntax *wire.SyntaxError
-	var unexpected *unexpectedReply
 	var content contentError
-	var certificate *tls.CertificateVerificationError
+	e := &Error{Op: op, Err: err}
 	switch {
+	case errors.As(err, &content) && ctx.Err() != nil:
+		e.Err = fmt.Errorf("%w: %w", err, contextError(ctx))
+	case errors.As(err, &content):
 	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
-		e.Err = contextError(ctx)
+		e.Err, e.transient = contextError(ctx), true
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		e.Err = fmt.Errorf("the server did not answer in time: %w", err)
+		e.Err, e.transient = fmt.Errorf("the server did not answer in time: %w", err), true
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		e.Err = fmt.Errorf("the server closed the connection: %w", err)
-	case errors.As(err, &syntax), errors.As(err, &unexpected), errors.As(err, &content), errors.As(err, &certificate), errors.Is(err, wire.ErrBareCR):
-		e.transient = false
+		e.Err, e.transient = fmt.Errorf("the server closed the connection: %w", err), true
+	default:
+		var network net.Error
+		e.transient = errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
 	}
 	c.end(e)
 	return e
@@ -630,8 +679,13 @@ func (r Reply) transcript() string {
 		if r.Status != (EnhancedStatus{}) {
 			line = r.Status.String() + " " + line
 		}
-		quoted := strconv.Quote(line)
-		lines = append(lines, strconv.Itoa(r.Code)+separator+strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`))
+		lines = append(lines, strconv.Itoa(r.Code)+separator+escape(line))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// escape makes s fit for a line of a log.
+func escape(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

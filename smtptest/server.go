@@ -11,6 +11,8 @@ package smtptest
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -42,6 +44,8 @@ type Server struct {
 	MaxMessages     int   // kept in all, then it answers 452; zero: 1000
 	MaxRecipients   int   // of a message; zero: 100
 	MaxConnections  int   // at once, the others wait; zero: 100
+
+	Timeout time.Duration // for each wait for a client; zero: 1 min
 
 	Addr      string      // host and port
 	TLSConfig *tls.Config // for clients: it trusts the certificate of the server
@@ -82,11 +86,11 @@ func NewServer(tb TB, configure ...func(*Server)) *Server {
 	return s
 }
 
-// timeout bounds each wait for a client, so that no session is there for ever.
-const timeout = time.Minute
-
 // Start listens on a free port of the loopback interface.
 func (s *Server) Start() error {
+	if s.server != nil {
+		return errors.New("smtptest: the server has been started before")
+	}
 	s.Username, s.Password = cmp.Or(s.Username, "user"), cmp.Or(s.Password, "pencil")
 	certificate, roots, err := testcert.Loopback()
 	if err != nil {
@@ -105,7 +109,8 @@ func (s *Server) Start() error {
 	s.server.ErrorLog = log.New(io.Discard, "", 0)
 	s.server.MaxMessageBytes = cmp.Or(s.MaxMessageBytes, 32<<20)
 	s.server.MaxRecipients = cmp.Or(s.MaxRecipients, 100)
-	s.server.ReadTimeout, s.server.WriteTimeout = timeout, timeout
+	s.server.ReadTimeout = cmp.Or(s.Timeout, time.Minute)
+	s.server.WriteTimeout = s.server.ReadTimeout
 	s.server.AllowInsecureAuth = s.NoTLS
 	s.server.EnableDSN = true
 	if !s.NoTLS {
@@ -207,6 +212,9 @@ func (s *session) ask(command, address string) error {
 	refusal := s.server.Refuse(command, address)
 	if refusal == nil {
 		return nil
+	}
+	if refusal.Code < 400 || refusal.Code > 599 {
+		refusal = &Refusal{Code: 554, Text: fmt.Sprintf("smtptest: a Refusal cannot have the code %d", refusal.Code)}
 	}
 	status := refusal.Status
 	if status == [3]int{} {

@@ -1,11 +1,12 @@
 package smtptest_test
 
 import (
-	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -55,8 +56,8 @@ func TestServerKeepsMessages(t *testing.T) {
   multipart/alternative
     text/plain, 7bit, 8 bytes
     multipart/related
-      text/html, 7bit, 37 bytes
-      image/png "dot.png", base64, 3 bytes, inline, part1.1@example.com
+      text/html, 7bit, 60 bytes
+      image/png "dot.png", base64, 3 bytes, inline, part1.4a30277a7ca42298f0e1467c@example.com
   application/pdf "Übersicht.pdf", base64, 3 bytes, attachment
 `
 	if got.Tree() != want {
@@ -102,33 +103,44 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
+// TestServerConnectionsAreBounded: the second session begins only when the
+// first has ended.
 func TestServerConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.MaxConnections = 1 })
-	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
-	first, err := mailer.Dial(t.Context())
+	greeted := func(conn net.Conn, within time.Duration) bool {
+		conn.SetReadDeadline(time.Now().Add(within))
+		_, err := conn.Read(make([]byte, 100))
+		return err == nil
+	}
+	var conns [2]net.Conn
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", server.Addr); err != nil {
+			t.Fatal(err)
+		}
+		defer conns[i].Close()
+		if first := i == 0; greeted(conns[i], map[bool]time.Duration{true: time.Minute, false: 100 * time.Millisecond}[first]) != first {
+			t.Errorf("connection %d was greeted: %v", i, !first)
+		}
+	}
+	conns[0].Close()
+	if !greeted(conns[1], time.Minute) {
+		t.Error("the second was not greeted after the first had gone")
+	}
+}
+
+func TestServerTimesOut(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.Timeout = 10 * time.Millisecond })
+	conn, err := net.Dial("tcp", server.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := make(chan error)
-	go func() {
-		c, err := mailer.Dial(t.Context())
-		if err == nil {
-			err = c.Quit(context.Background())
-		}
-		second <- err
-	}()
-	if err := first.Noop(t.Context()); err != nil {
-		t.Error(err)
-	}
-	select {
-	case err := <-second:
-		t.Errorf("a second session went on beside the first: %v", err)
-	default:
-	}
-	first.Quit(t.Context())
-	if err := <-second; err != nil {
-		t.Error(err)
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if said, err := io.ReadAll(conn); err != nil || !strings.Contains(string(said), "421") {
+		t.Errorf("a silent client was told %q, %v", said, err)
 	}
 }
 
@@ -138,17 +150,39 @@ func TestServerCloses(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Error("before Start:", err)
 	}
-	for range 2 {
+	for _, dialled := range []bool{false, true} {
 		server = &smtptest.Server{}
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
 		}
+		if server.Start() == nil {
+			t.Error("it starts twice")
+		}
+		mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
+		var c *smtp.Client
+		if dialled {
+			var err error
+			if c, err = mailer.Dial(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-		if conn, err := net.Dial("tcp", server.Addr); err == nil {
-			conn.Close()
-			t.Error("it still listens")
+		if dialled && c.Noop(t.Context()) == nil {
+			t.Error("a session goes on after Close")
+		}
+	}
+}
+
+func TestRefusalsMustRefuse(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 250, 354, 55, 5500} {
+		server := smtptest.NewServer(t, func(s *smtptest.Server) {
+			s.Refuse = func(command, _ string) *smtptest.Refusal { return &smtptest.Refusal{Code: code} }
+		})
+		if err := send(t, server, letter("bob@example.net")); err == nil || !strings.Contains(err.Error(), "a Refusal cannot have the code") {
+			t.Errorf("with the code %d, the error is %v", code, err)
 		}
 	}
 }

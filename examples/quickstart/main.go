@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,12 +43,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var to, attach list
 	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
 	url := flags.String("url", "", "the server, as in smtp://user:password@host:587; empty: one of our own")
-	from := flags.String("from", "Ann <ann@example.com>", "the sender")
+	from := flags.String("from", "", "the sender")
 	flags.Var(&to, "to", "a recipient; may be repeated")
 	subject := flags.String("subject", "Quarterly figures", "the subject")
 	flags.Var(&attach, "attach", "a file; may be repeated")
 	flags.Parse(args)
-
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
+	case *url != "" && (*from == "" || len(to) == 0):
+		return errors.New("with -url, say who sends it and to whom: -from ann@example.com -to bob@example.net")
+	case *url == "" && *from == "":
+		*from = "Ann <ann@example.com>"
+	}
+	if len(to) == 0 {
+		to = list{"Bob <bob@example.net>", "carol@example.org"}
+	}
 	if len(attach) == 0 {
 		directory, err := os.MkdirTemp("", "quickstart")
 		if err != nil {
@@ -96,9 +107,6 @@ func sendToOurselves(ctx context.Context, message *smtp.Message, out io.Writer) 
 
 // compose builds the message.
 func compose(from string, to list, subject string, attach list) (*smtp.Message, error) {
-	if len(to) == 0 {
-		to = list{"Bob <bob@example.net>", "carol@example.org"}
-	}
 	sender, err := mail.ParseAddress(from)
 	if err != nil {
 		return nil, fmt.Errorf("-from %q is no address such as ann@example.com (%w)", from, err)
@@ -128,7 +136,7 @@ func send(ctx context.Context, mailer *smtp.Mailer, message *smtp.Message, out i
 	mailer.Options.Logger = slog.New(dialogue{out})
 	defer mailer.Close()
 	result, err := mailer.Send(ctx, message)
-	if len(result.Recipients) > 0 {
+	if result.MessageID != "" {
 		fmt.Fprintf(out, "\nMessage-ID %s:\n", result.MessageID)
 	}
 	for _, recipient := range result.Recipients {

@@ -32,7 +32,7 @@ type TextBody struct {
 // NewTextBody makes text ready for a part among siblings between which boundary
 // stands: text that holds boundary is never sent as it is.
 func NewTextBody(text, boundary string) (TextBody, error) {
-	if err := CheckBody(text); err != nil {
+	if err := checkBody(text); err != nil {
 		return TextBody{}, err
 	}
 	body := TextBody{Encoding: SevenBit, text: canonical(text)}
@@ -45,8 +45,8 @@ func NewTextBody(text, boundary string) (TextBody, error) {
 	return body, nil
 }
 
-// CheckBody refuses text that is not UTF-8, or whose line ends are in doubt.
-func CheckBody(text string) error {
+// checkBody refuses text that is not UTF-8, or whose line ends are in doubt.
+func checkBody(text string) error {
 	if !utf8.ValidString(text) {
 		return errors.New("the text is not valid UTF-8")
 	}

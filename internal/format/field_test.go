@@ -55,6 +55,8 @@ func TestValue(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"q3.pdf":        "Content-Disposition: attachment; filename=q3.pdf\r\n",
+		"it's 5*3.pdf":  "Content-Disposition: attachment; filename=\"it's 5*3.pdf\"\r\n",
+		"it's":          "Content-Disposition: attachment; filename=\"it's\"\r\n",
 		"quarter 3.pdf": "Content-Disposition: attachment; filename=\"quarter 3.pdf\"\r\n",
 		`a"b\c.txt`:     "Content-Disposition: attachment; filename=\"a\\\"b\\\\c.txt\"\r\n",
 		"Übersicht.pdf": "Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht.pdf;\r\n filename=\"_bersicht.pdf\"\r\n",

@@ -26,7 +26,7 @@ func (p Param) spell() ([]string, error) {
 	switch {
 	case len(p.Value) > maxParam || !isPrintable(p.Value):
 		return append(p.extended(), p.Name+"="+quote(lookAlike(p.Value))), nil
-	case isToken(p.Value):
+	case isToken(p.Value) && !strings.ContainsAny(p.Value, "*'%"): // RFC 2231 has made them special.
 		return []string{p.Name + "=" + p.Value}, nil
 	}
 	return []string{p.Name + "=" + quote(p.Value)}, nil

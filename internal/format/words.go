@@ -19,7 +19,9 @@ func needsEncoding(value string) bool {
 			return true
 		}
 	}
-	return !isPrintable(value) || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
+	// Most readers make one space of several at which a line was folded.
+	folded := len(value) > maxLine/2 && strings.Contains(value, "  ")
+	return folded || !isPrintable(value) || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
 }
 
 // phrase adds a display name (RFC 5322, section 3.2.5) in the plainest of its

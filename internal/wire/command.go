@@ -18,9 +18,9 @@ const maxCommandLine = 12288
 // against its own grammar; the first that fails is what Bytes returns, so that
 // no input, wherever it came from, can become a second line or parameter.
 type Command struct {
-	line   []byte
-	secret int // from here on the line is not for logs; zero: all of it is
-	err    error
+	line    []byte
+	secrets []string // parts of the line, and what they encode, that are not for logs
+	err     error
 }
 
 // NewCommand starts a line with verb, which is a constant of the caller's.
@@ -46,7 +46,7 @@ func (c *Command) To(mailbox string) *Command {
 	return c.text("TO:<" + mailbox + ">")
 }
 
-// Param appends an ESMTP parameter (RFC 5321, section 4.1.1.11); an empty
+// Param appends an ESMTP parameter (RFC 5321, section 4.1.2); an empty
 // value leaves out the equals sign.
 func (c *Command) Param(keyword, value string) *Command {
 	if !isKeyword(keyword) {
@@ -78,20 +78,34 @@ func (c *Command) Keyword(name string) *Command {
 	return c.text(name)
 }
 
-// Secret appends data as base64, and no data as the equals sign that stands for
-// an empty initial response (RFC 4954, section 4). String does not show it.
-func (c *Command) Secret(data []byte) *Command {
-	c.secret = len(c.line) + 1
+// Base64 appends data as base64, and no data as the equals sign that stands for
+// an empty initial response (RFC 4954, section 4). It is taken for secret.
+func (c *Command) Base64(data []byte) *Command {
 	if len(data) == 0 {
 		return c.text("=")
 	}
-	return c.text(base64.StdEncoding.EncodeToString(data))
+	return c.text(c.secret(data))
 }
 
-// Response spells a line of an AUTH exchange (RFC 4954, section 4), which String
-// does not show.
+// Response spells a line of an AUTH exchange (RFC 4954, section 4), all of which
+// is taken for secret.
 func Response(data []byte) *Command {
-	return &Command{line: base64.StdEncoding.AppendEncode([]byte{}, data), secret: -1}
+	c := &Command{}
+	c.line = append(c.line, c.secret(data)...)
+	return c
+}
+
+// secret encodes data, and remembers what must not be shown of it: the code,
+// and the last word, which in the mechanisms that send any is the password or
+// the token.
+func (c *Command) secret(data []byte) string {
+	code := base64.StdEncoding.EncodeToString(data)
+	c.secrets = append(c.secrets, code)
+	words := strings.FieldsFunc(string(data), func(r rune) bool { return r < ' ' })
+	if len(words) > 0 {
+		c.secrets = append(c.secrets, words[len(words)-1])
+	}
+	return code
 }
 
 // Bytes returns the whole line with its CRLF, or the error of the first token
@@ -100,10 +114,24 @@ func (c *Command) Bytes() ([]byte, error) { return endLine(c.line, c.err) }
 
 // String returns the line as it may be logged.
 func (c *Command) String() string {
-	if c.secret != 0 {
-		return string(c.line[:max(c.secret, 0)]) + "***"
+	if c.Secret() {
+		return strings.Replace(string(c.line), c.secrets[0], "***", 1)
 	}
 	return string(c.line)
+}
+
+// Secret tells whether there is anything in the line that is not for logs.
+func (c *Command) Secret() bool { return len(c.secrets) > 0 }
+
+// Redact takes out of s what String does not show, for servers that repeat what
+// they do not understand, perhaps cut off.
+func (c *Command) Redact(s string) string {
+	for _, secret := range c.secrets {
+		for n := len(secret); n >= min(len(secret), 8) && n >= 4; n-- {
+			s = strings.ReplaceAll(s, secret[:n], "***")
+		}
+	}
+	return s
 }
 
 func (c *Command) text(s string) *Command {

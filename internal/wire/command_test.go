@@ -23,8 +23,8 @@ func TestCommand(t *testing.T) {
 		{wire.NewCommand("RCPT").To("Postmaster"), "RCPT TO:<Postmaster>\r\n"},
 		{wire.NewCommand("RCPT").To(`"a b>"@example.net`), "RCPT TO:<\"a b>\"@example.net>\r\n"},
 		{wire.NewCommand("AUTH").Keyword("SCRAM-SHA-256"), "AUTH SCRAM-SHA-256\r\n"},
-		{wire.NewCommand("AUTH").Keyword("PLAIN").Secret([]byte("\x00u\x00p")), "AUTH PLAIN AHUAcA==\r\n"},
-		{wire.NewCommand("AUTH").Keyword("EXTERNAL").Secret(nil), "AUTH EXTERNAL =\r\n"},
+		{wire.NewCommand("AUTH").Keyword("PLAIN").Base64([]byte("\x00u\x00p")), "AUTH PLAIN AHUAcA==\r\n"},
+		{wire.NewCommand("AUTH").Keyword("EXTERNAL").Base64(nil), "AUTH EXTERNAL =\r\n"},
 	}
 	for _, test := range tests {
 		if got, err := test.command.Bytes(); err != nil || string(got) != test.want {
@@ -37,12 +37,26 @@ func TestCommandForLogs(t *testing.T) {
 	t.Parallel()
 	for want, command := range map[string]*wire.Command{
 		"MAIL FROM:<a@b>": wire.NewCommand("MAIL").From("a@b"),
-		"AUTH PLAIN ***":  wire.NewCommand("AUTH").Keyword("PLAIN").Secret([]byte("secret")),
+		"AUTH PLAIN ***":  wire.NewCommand("AUTH").Keyword("PLAIN").Base64([]byte("secret")),
 		"***":             wire.Response([]byte("secret")),
 		"*":               wire.NewCommand("*"),
 	} {
 		if command.String() != want {
 			t.Errorf("shown as %q, want %q", command, want)
+		}
+	}
+	plain := wire.NewCommand("AUTH").Keyword("PLAIN").Base64([]byte("\x00ann\x00secret")) // AGFubgBzZWNyZXQ=
+	for said, want := range map[string]string{
+		"unknown: AUTH PLAIN AGFubgBzZWNyZXQ=": "unknown: AUTH PLAIN ***",
+		"unknown: AUTH PLAIN AGFubgBz":         "unknown: AUTH PLAIN ***",
+		"ann's password is not secret":         "ann's password is not ***",
+		"no":                                   "no",
+	} {
+		if got := plain.Redact(said); got != want {
+			t.Errorf("%q was redacted to %q", said, got)
+		}
+		if got := wire.NewCommand("AUTH").Keyword("EXTERNAL").Base64(nil).Redact(said); got != said {
+			t.Errorf("%q was redacted to %q, for nothing", said, got)
 		}
 	}
 	if line, err := wire.Response(nil).Bytes(); string(line) != "\r\n" || err != nil {
@@ -145,7 +159,7 @@ func FuzzCommand(f *testing.F) {
 			`MAIL FROM:<(.*)> ([^ =]+)(?:=([^ =]+))?`: wire.NewCommand("MAIL").From(mailbox).Param(keyword, value),
 			`RCPT TO:<(.*)> ([^ =]+)(?:=([^ =]+))?`:   wire.NewCommand("RCPT").To(mailbox).Param(keyword, value),
 			`EHLO ()([^ ]+)()`:                        wire.NewCommand("EHLO").Host(host),
-			`AUTH ()([^ ]+) ([^ ]+)`:                  wire.NewCommand("AUTH").Keyword(keyword).Secret([]byte(value)),
+			`AUTH ()([^ ]+) ([^ ]+)`:                  wire.NewCommand("AUTH").Keyword(keyword).Base64([]byte(value)),
 		}
 		for pattern, command := range commands {
 			line, err := command.Bytes()

@@ -10,6 +10,9 @@ import (
 // would disagree where lines end (the smuggling of CVE-2023-51764 and its kin).
 var ErrBareCR = errors.New("a bare CR, which RFC 5321, section 2.3.8 forbids")
 
+// errEnded is for those who kept the writer: what they write would be commands.
+var errEnded = errors.New("the content has ended")
+
 // DotWriter writes the content of DATA: dots at the start of lines are doubled
 // (RFC 5321, section 4.5.2), a bare LF becomes CRLF, a bare CR is refused. It
 // cannot end the content: that is [EndData], which its holders do not reach.
@@ -27,7 +30,7 @@ func NewDotWriter(w io.Writer, block []byte) *DotWriter {
 	return &DotWriter{w: w, block: block[:0]}
 }
 
-// Err returns the error that ended the writing, if any: w's, or ErrBareCR.
+// Err returns what ended the writing, if anything did.
 func (d *DotWriter) Err() error { return d.err }
 
 // Write implements io.Writer; after an error it writes nothing more.
@@ -112,5 +115,6 @@ func EndData(d *DotWriter) (left bool, err error) {
 	}
 	n, err := d.w.Write(d.block)
 	d.fail(err)
+	d.fail(errEnded)
 	return n == len(d.block), err
 }

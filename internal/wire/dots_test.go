@@ -77,6 +77,20 @@ func TestEndDataAfterAnError(t *testing.T) {
 	}
 }
 
+// A body that kept the writer must not write commands with it.
+func TestDotWriterAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	d := wire.NewDotWriter(&out, make([]byte, 0, 8))
+	if _, err := wire.EndData(d); err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.WriteString(d, strings.Repeat("VRFY x\r\n", 10))
+	if _, again := wire.EndData(d); n != 0 || err == nil || again == nil || out.String() != ".\r\n" {
+		t.Errorf("after the end %d octets were written, %v, %v: %q", n, err, again, out.String())
+	}
+}
+
 // EndData tells whether the end of data may have left: the difference between
 // "not sent" and "unknown".
 func TestEndDataTellsWhatLeft(t *testing.T) {

@@ -54,9 +54,10 @@ func NewReplyReader(r io.Reader) *ReplyReader {
 // Buffered tells how many bytes came ahead of the replies read so far.
 func (r *ReplyReader) Buffered() int { return r.r.Buffered() }
 
-// Read reads one reply. A malformed one is a *SyntaxError; an end of file in
-// the middle of one is io.ErrUnexpectedEOF.
-func (r *ReplyReader) Read() (Reply, error) {
+// Read reads one reply, of which redact sees each line first; nil changes none.
+// A malformed one is a *SyntaxError; an end of file in the middle of one is
+// io.ErrUnexpectedEOF.
+func (r *ReplyReader) Read(redact func(line string) string) (Reply, error) {
 	var reply Reply
 	for total := 0; ; {
 		line, err := r.line()
@@ -67,6 +68,9 @@ func (r *ReplyReader) Read() (Reply, error) {
 			return Reply{}, err
 		}
 		total += len(line)
+		if redact != nil {
+			line = redact(line)
+		}
 		code, more, text, err := parseReplyLine(line)
 		switch {
 		case err != nil:
@@ -127,7 +131,7 @@ func parseReplyLine(line string) (code int, more bool, text string, err error) {
 // EHLO line can be mistaken for it, since a class must match the code.
 func (r *Reply) takeStatus() {
 	prefix, _, _ := strings.Cut(r.Lines[0], " ")
-	status, ok := ParseStatus(prefix)
+	status, ok := parseStatus(prefix)
 	if !ok || status[0] != r.Code/100 {
 		return
 	}
@@ -141,8 +145,8 @@ func (r *Reply) takeStatus() {
 	}
 }
 
-// ParseStatus parses an enhanced status code such as 5.1.1 (RFC 3463, section 2).
-func ParseStatus(s string) (Status, bool) {
+// parseStatus parses an enhanced status code such as 5.1.1 (RFC 3463, section 2).
+func parseStatus(s string) (Status, bool) {
 	var status Status
 	parts := strings.Split(s, ".")
 	if len(parts) != len(status) || len(s) > len("5.999.999") {

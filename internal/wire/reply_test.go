@@ -35,11 +35,11 @@ func TestReadReply(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := wire.NewReplyReader(iotest.OneByteReader(strings.NewReader(test.in + "221 next\r\n")))
-			got, err := r.Read()
+			got, err := r.Read(nil)
 			if err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("read %+v, %v; want %+v", got, err, test.want)
 			}
-			if next, err := r.Read(); err != nil || next.Code != 221 {
+			if next, err := r.Read(nil); err != nil || next.Code != 221 {
 				t.Errorf("the reply behind it was read as %+v, %v", next, err)
 			}
 		})
@@ -70,7 +70,7 @@ func TestReadReplyRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			counted := &countingReader{r: strings.NewReader(in)}
-			reply, err := wire.NewReplyReader(counted).Read()
+			reply, err := wire.NewReplyReader(counted).Read(nil)
 			var syntax *wire.SyntaxError
 			if !errors.As(err, &syntax) {
 				t.Fatalf("read %+v, %v; want a *SyntaxError", reply, err)
@@ -94,7 +94,7 @@ func TestReadReplyEnds(t *testing.T) {
 		"250-ok\r\n":    io.ErrUnexpectedEOF,
 		"250-ok\r\n250": io.ErrUnexpectedEOF,
 	} {
-		if reply, err := wire.NewReplyReader(strings.NewReader(in)).Read(); err != want {
+		if reply, err := wire.NewReplyReader(strings.NewReader(in)).Read(nil); err != want {
 			t.Errorf("%q was read as %+v, %v; want %v", in, reply, err, want)
 		}
 	}
@@ -105,11 +105,11 @@ func FuzzReadReply(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		reply, err := wire.NewReplyReader(strings.NewReader(in)).Read()
+		reply, err := wire.NewReplyReader(strings.NewReader(in)).Read(nil)
 		if err != nil {
 			return
 		}
-		again, err := wire.NewReplyReader(strings.NewReader(spell(reply))).Read()
+		again, err := wire.NewReplyReader(strings.NewReader(spell(reply))).Read(nil)
 		if err != nil || !reflect.DeepEqual(again, reply) {
 			t.Errorf("%q was read as %+v, and that, spelled again, as %+v, %v", in, reply, again, err)
 		}
