@@ -36,6 +36,9 @@ type exchange struct {
 func (e *exchange) Start() (string, []byte, error) { return e.Name(), e.initial, nil }
 
 func (e *exchange) Next(challenge []byte) ([]byte, error) {
+	if strings.HasPrefix(string(challenge), "NTLM") && string(challenge) != "NTLMSSP\x00\x02" {
+		return nil, errors.New("the challenge was changed")
+	}
 	if len(e.left) == 0 {
 		return nil, errors.New("no response to " + string(challenge))
 	}
@@ -57,12 +60,13 @@ func TestAuthExchange(t *testing.T) {
 		want      string
 		over      bool // the session, too
 	}{
-		"no initial response":    {scripted{responses: []string{"one", ""}}, "C: AUTH X-TEST_1\nS: 334 \nC: b25l\nS: 334 Zm91cg==\nC: \nS: 235 ok\n", "", false},
-		"empty initial response": {scripted{initial: []byte{}}, "C: AUTH X-TEST_1 =\nS: 235 ok\n", "", false},
-		"too long for a line":    {scripted{initial: []byte(long)}, "C: AUTH X-TEST_1\nS: 334 \nC: " + encodedLong + "\nS: 235 ok\n", "", false},
-		"mechanism gives up":     {scripted{}, "C: AUTH X-TEST_1\nS: 334 \nC: *\nS: 501 ok\n", "no response", false},
-		"mechanism is refused":   {scripted{}, "C: AUTH X-TEST_1\nS: 504 5.5.4 no\n", `504 5.5.4 "no"`, false},
-		"refused in the middle":  {scripted{responses: []string{"one"}}, "C: AUTH X-TEST_1\nS: 334 \nC: b25l\nS: 535 5.7.8 no\n", "check the user name", false},
+		"no initial response":           {scripted{responses: []string{"one", ""}}, "C: AUTH X-TEST_1\nS: 334 \nC: b25l\nS: 334 Zm91cg==\nC: \nS: 235 ok\n", "", false},
+		"empty initial response":        {scripted{initial: []byte{}}, "C: AUTH X-TEST_1 =\nS: 235 ok\n", "", false},
+		"too long for a line":           {scripted{initial: []byte(long)}, "C: AUTH X-TEST_1\nS: 334 \nC: " + encodedLong + "\nS: 235 ok\n", "", false},
+		"mechanism gives up":            {scripted{}, "C: AUTH X-TEST_1\nS: 334 \nC: *\nS: 501 ok\n", "no response", false},
+		"mechanism is refused":          {scripted{}, "C: AUTH X-TEST_1\nS: 504 5.5.4 no\n", `504 5.5.4 "no"`, false},
+		"refused in the middle":         {scripted{responses: []string{"one"}}, "C: AUTH X-TEST_1\nS: 334 \nC: b25l\nS: 535 5.7.8 no\n", "check the user name", false},
+		"a challenge like the response": {scripted{initial: []byte("NTLMSSP\x00\x01"), responses: []string{"done"}}, "C: AUTH X-TEST_1 TlRMTVNTUAAB\nS: 334 TlRMTVNTUAAC\nC: ZG9uZQ==\nS: 235 ok\n", "", false},
 		"endless challenges": {scripted{responses: strings.Split(strings.Repeat("x,", 20), ",")},
 			"C: AUTH X-TEST_1\n" + strings.Repeat("S: 334 \nC: eA==\n", 16) + "S: 334 \nC: *\nS: 501 ok\n", "over 16 challenges", false},
 		"mechanism is not content": {scripted{initial: []byte{}, done: nobody}, "C: AUTH X-TEST_1 =\nS: 235 ok\nC: (goes)\n", nobody.Error(), true},

@@ -375,21 +375,20 @@ func TestIdleSessionsEnd(t *testing.T) {
 	}
 }
 
+// takeOneMail accepts one mail, and then says nothing more.
+func takeOneMail(conn net.Conn) {
+	defer conn.Close()
+	babbleOn(conn, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n")
+	io.Copy(io.Discard, conn)
+}
+
 // TestCloseDoesNotWait: a server that does not answer QUIT costs 5 s, no more.
 func TestCloseDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
-			go func() {
-				defer theirs.Close()
-				buffer := make([]byte, 4096)
-				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 queued"} {
-					io.WriteString(theirs, reply+"\r\n")
-					theirs.Read(buffer)
-				}
-				io.Copy(io.Discard, theirs)
-			}()
+			go takeOneMail(theirs)
 			return ours, nil
 		}}
 		if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
@@ -646,15 +645,7 @@ func TestCancelDoesNotRedial(t *testing.T) {
 		mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
 			dials++
 			ours, theirs := net.Pipe()
-			go func() {
-				defer theirs.Close()
-				buffer := make([]byte, 4096)
-				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go", "250 queued"} {
-					io.WriteString(theirs, reply+"\r\n")
-					theirs.Read(buffer)
-				}
-				io.Copy(io.Discard, theirs)
-			}()
+			go takeOneMail(theirs)
 			return ours, nil
 		}}
 		defer mailer.Close()

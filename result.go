@@ -155,3 +155,28 @@ func (s EnhancedStatus) String() string {
 func replyOf(r wire.Reply) Reply {
 	return Reply{r.Code, EnhancedStatus{r.Status[0], r.Status[1], r.Status[2]}, r.Lines}
 }
+
+// transcript spells a reply as it came, each line escaped, but no challenge.
+func (r Reply) transcript() string {
+	if r.Code == 334 {
+		return "334 ***"
+	}
+	var lines []string
+	for i, line := range r.Lines {
+		separator := "-"
+		if i == len(r.Lines)-1 {
+			separator = " "
+		}
+		if r.Status != (EnhancedStatus{}) {
+			line = r.Status.String() + " " + line
+		}
+		lines = append(lines, strconv.Itoa(r.Code)+separator+escape(line))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// escape makes s fit for a line of a log.
+func escape(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}

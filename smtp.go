@@ -255,11 +255,12 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 func explainTLS(err error) error {
 	var noTLS tls.RecordHeaderError
 	var unverified *tls.CertificateVerificationError
+	err = escapedError{err}
 	switch {
 	case errors.As(err, &noTLS):
 		return fmt.Errorf("%w; this port does not speak TLS from the start: use STARTTLS, as on port 587", err)
 	case errors.As(err, &unverified):
-		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", escapedError{err})
+		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", err)
 	}
 	return err
 }
@@ -596,8 +597,12 @@ func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, 
 	return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, want})
 }
 
-// redact takes what was secret out of a line that a server repeats.
+// redact takes what was secret out of a line that a server repeats. A challenge
+// stays as it is: what looks like a repetition there may be a part of it.
 func (c *Client) redact(line string) string {
+	if strings.HasPrefix(line, "334") {
+		return line
+	}
 	for _, command := range c.secrets {
 		line = command.Redact(line)
 	}
@@ -656,36 +661,15 @@ func (c *Client) fail(ctx context.Context, op string, err error) *Error {
 		e.Err, e.transient = fmt.Errorf("the server closed the connection: %w", err), true
 	default:
 		var network net.Error
-		e.transient = errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
+		var alert tls.AlertError // it comes as a net.Error, and will come again
+		e.transient = !errors.As(err, &alert) && errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
 	}
 	c.end(e)
 	return e
 }
 
-// end closes the connection and keeps the first reason for it.
+// end closes the connection, and keeps why for those who go on.
 func (c *Client) end(cause error) {
 	c.failure = cause
 	c.Close()
-}
-
-// transcript spells a reply as it came, each line escaped.
-func (r Reply) transcript() string {
-	var lines []string
-	for i, line := range r.Lines {
-		separator := "-"
-		if i == len(r.Lines)-1 {
-			separator = " "
-		}
-		if r.Status != (EnhancedStatus{}) {
-			line = r.Status.String() + " " + line
-		}
-		lines = append(lines, strconv.Itoa(r.Code)+separator+escape(line))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// escape makes s fit for a line of a log.
-func escape(s string) string {
-	quoted := strconv.Quote(s)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
