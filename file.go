@@ -64,7 +64,7 @@ func FileBytes(name string, data []byte) File {
 func (f File) open() (io.ReadCloser, error) {
 	source, err := f.Open()
 	if err == nil && source == nil {
-		err = errors.New("Open returned no reader")
+		err = errors.New("no reader was returned by Open")
 	}
 	return source, err
 }
