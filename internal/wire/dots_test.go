@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/textproto"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -186,4 +187,31 @@ func TestXText(t *testing.T) {
 			t.Errorf("EncodeXText(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// FuzzXText: a decoder written for this test reads the same octets back, and
+// what it reads is fit for a parameter.
+func FuzzXText(f *testing.F) {
+	f.Add("a+b=c d\x00\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		encoded := wire.EncodeXText(s)
+		if _, err := wire.NewCommand("MAIL").From("").Param("ENVID", strings.ReplaceAll(encoded, "=", "?")).Bytes(); err != nil && len(encoded) < 10_000 {
+			t.Errorf("%q is no parameter: %v", encoded, err)
+		}
+		var decoded []byte
+		for i := 0; i < len(encoded); i++ {
+			b := encoded[i]
+			if b == '+' {
+				n, err := strconv.ParseUint(encoded[i+1:i+3], 16, 8)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, i = byte(n), i+2
+			}
+			decoded = append(decoded, b)
+		}
+		if string(decoded) != s || strings.Contains(encoded, "=") {
+			t.Errorf("%q became %q and was read back as %q", s, encoded, decoded)
+		}
+	})
 }

@@ -109,6 +109,9 @@ func FuzzReadReply(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if size := len(strings.Join(reply.Lines, "")); len(reply.Lines) > 1000 || size > 64<<10 {
+			t.Errorf("a reply of %d lines and %d octets passed", len(reply.Lines), size)
+		}
 		again, err := wire.NewReplyReader(strings.NewReader(spell(reply))).Read(nil)
 		if err != nil || !reflect.DeepEqual(again, reply) {
 			t.Errorf("%q was read as %+v, and that, spelled again, as %+v, %v", in, reply, again, err)
