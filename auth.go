@@ -147,7 +147,7 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 		if challenges > maxChallenges {
 			return c.cancelAuth(ctx, op, fmt.Errorf("over %d challenges", maxChallenges))
 		}
-		response, failure := answer(client, reply, &initial)
+		response, failure := respond(client, reply, &initial)
 		if failure != nil {
 			return c.cancelAuth(ctx, op, failure)
 		}
@@ -168,8 +168,8 @@ func authCommand(name string, initial []byte) (command *wire.Command, later []by
 	return wire.NewCommand("AUTH").Keyword(name), initial
 }
 
-// answer returns the response to a challenge: the initial one if it had to wait.
-func answer(client sasl.Client, reply Reply, initial *[]byte) ([]byte, error) {
+// respond returns the response to a challenge: the initial one if it had to wait.
+func respond(client sasl.Client, reply Reply, initial *[]byte) ([]byte, error) {
 	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(reply.Lines[0]))
 	if err != nil {
 		return nil, errors.New("the challenge is not base64")

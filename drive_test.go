@@ -35,7 +35,11 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		case "data":
 			result, err = c.Data(ctx, strings.NewReader("Hello.\n"))
 		case "send":
-			result, err = c.Send(ctx, letter(words(with, "to", "bob@example.net")...))
+			m := letter(words(with, "to", "bob@example.net")...)
+			if with["accept"] == "all" {
+				m.Delivery.Accept = smtp.AcceptAll
+			}
+			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())
 		default:

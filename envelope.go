@@ -13,9 +13,21 @@ type Envelope struct {
 	From string // the reverse-path, to which reports go; "<>": the null reverse-path; empty: not given
 	To   []Recipient
 
+	Accept AcceptPolicy // whether the mail goes if not every recipient is accepted
+
 	Return     Return // how much of the mail reports bring back
 	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: nothing
 }
+
+// AcceptPolicy says whom a mail is sent to where the server refuses some of its
+// recipients.
+type AcceptPolicy uint8
+
+// The values of [AcceptPolicy].
+const (
+	AcceptAny AcceptPolicy = iota // to those who were accepted
+	AcceptAll                     // to nobody, unless all were accepted
+)
 
 // Recipient is one mailbox to deliver to, and what the server is to report about
 // it. Like Envelope it is plain data.
@@ -47,6 +59,9 @@ func (r Recipient) rcptCommand() (*wire.Command, error) {
 
 // check finds what could not be sent.
 func (e Envelope) check() error {
+	if e.Accept > AcceptAll {
+		return &FieldError{"Delivery.Accept", errors.New("is none of AcceptAny and AcceptAll")}
+	}
 	if _, err := e.mailCommand(); err != nil {
 		return within("Delivery", err)
 	}

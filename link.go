@@ -6,18 +6,22 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
 
-// link is the connection of a session, with what ends a wait on it: a time-out
-// and a context. It writes whole blocks, each with a time-out of its own.
+// link is the connection of a session, with what ends a wait on it: time-outs,
+// of which reading and writing have each their own, and a context.
 type link struct {
 	net.Conn          // TLS, once there is TLS
 	raw      net.Conn // below it: deadlines are set and the connection is closed here
 
-	mu    sync.Mutex
-	ended bool // the context under which we wait has ended
+	mu      sync.Mutex
+	ended   bool      // the context under which we wait has ended
+	stopped bool      // nothing more is to be written: a reply came in the middle of the content
+	broken  error     // what writing commands failed of
+	limit   time.Time // of all reading after that; zero: none
 }
 
 // newLink looks below a tls.Conn, whose Close may wait 5 s to say goodbye.
@@ -57,31 +61,89 @@ func (l *link) watch(ctx context.Context) (release func()) {
 	}
 }
 
-// within gives the next wait its time-out (RFC 5321, section 4.5.3.2). Without
-// deadlines nothing could end it; but that a connection is closed, the wait
-// itself tells better.
-func (l *link) within(timeout time.Duration) error {
+// readWithin gives the next wait for a reply its time-out (RFC 5321, section
+// 4.5.3.2); zero leaves it without one.
+func (l *link) readWithin(timeout time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
-		return nil // the deadline has passed already
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
 	}
-	err := l.raw.SetDeadline(time.Now().Add(timeout))
+	if !l.limit.IsZero() {
+		deadline = l.limit
+	}
+	return l.set(l.raw.SetReadDeadline, deadline)
+}
+
+// write writes a block within its time-out.
+func (l *link) write(block []byte, timeout time.Duration) (int, error) {
+	if err := l.writeWithin(timeout); err != nil {
+		return 0, err
+	}
+	return l.Conn.Write(block)
+}
+
+func (l *link) writeWithin(timeout time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return os.ErrDeadlineExceeded
+	}
+	return l.set(l.raw.SetWriteDeadline, time.Now().Add(timeout))
+}
+
+// set sets a deadline, unless the context has set one that passed long ago.
+// Without deadlines nothing could end a wait; but that a connection is closed,
+// the wait itself tells better.
+func (l *link) set(set func(time.Time) error, deadline time.Time) error {
+	if l.ended {
+		return nil
+	}
+	err := set(deadline)
 	if errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
 }
 
-// blockWriter writes to a link, with the same time-out for each block.
-type blockWriter struct {
-	*link
-	timeout time.Duration
+// stop ends the writing of content, from another goroutine; resume allows it again.
+func (l *link) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+	l.raw.SetWriteDeadline(longAgo)
 }
 
-func (w blockWriter) Write(block []byte) (int, error) {
-	if err := w.within(w.timeout); err != nil {
-		return 0, err
+func (l *link) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = false
+}
+
+func (l *link) isStopped() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stopped
+}
+
+// lastWords is the time for the server to say why it takes nothing more.
+const lastWords = 5 * time.Second
+
+// fail notes, from another goroutine, that commands could not be written.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken, l.limit = err, time.Now().Add(lastWords)
+	l.set(l.raw.SetReadDeadline, l.limit)
+}
+
+// cause returns what is behind an error of reading.
+func (l *link) cause(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return l.broken
 	}
-	return w.Conn.Write(block)
+	return err
 }

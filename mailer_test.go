@@ -538,7 +538,9 @@ var errNoDeadlines = errors.New("deadlines are not supported")
 
 type noDeadlines struct{ net.Conn }
 
-func (noDeadlines) SetDeadline(time.Time) error { return errNoDeadlines }
+func (noDeadlines) SetDeadline(time.Time) error      { return errNoDeadlines }
+func (noDeadlines) SetReadDeadline(time.Time) error  { return errNoDeadlines }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return errNoDeadlines }
 
 func TestParseURL(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,6 +71,43 @@ func newResult(to []Recipient) *Result {
 		r.Recipients[i].Recipient = to[i]
 	}
 	return r
+}
+
+// note fills in the answers to MAIL and to the RCPT of each recipient. If MAIL
+// was refused, that is everybody's answer, and not the 503s behind it.
+func (r *Result) note(answers []answer) {
+	if mail := answers[0]; mail.err != nil {
+		r.settle(outcomeOf(mail.err), mail.reply, mail.err)
+		return
+	}
+	var end error // of the session
+	for i, a := range answers[1:] {
+		r.Recipients[i].note(a)
+		if a.err != nil && (a.reply.Code == 0 || a.reply.Code == 421) {
+			end = cmp.Or(end, a.err)
+		}
+	}
+	if end != nil {
+		r.settle(NotSent, Reply{}, end)
+	}
+}
+
+// note fills in the answer to the RCPT of r.
+func (r *RecipientResult) note(a answer) {
+	r.Reply = a.reply
+	if a.reply.Code != 0 && a.err != nil {
+		r.Outcome, r.Err = Refused, a.err
+	}
+}
+
+// firstError returns the error of the first recipient that has one.
+func (r *Result) firstError() error {
+	for _, recipient := range r.Recipients {
+		if recipient.Err != nil {
+			return recipient.Err
+		}
+	}
+	return nil
 }
 
 // settle decides for every recipient that nothing was decided for.

@@ -47,6 +47,10 @@ type Options struct {
 	// PlaintextAuth allows credentials to be sent without TLS, in the clear.
 	PlaintextAuth bool
 
+	// Disable names extensions to take for absent, as for a server that offers
+	// PIPELINING and cannot do it. None can be enabled.
+	Disable []string
+
 	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
@@ -136,6 +140,9 @@ func (c *Client) Hello(ctx context.Context) error {
 		return err
 	}
 	c.extensions = parseExtensions(reply.Lines)
+	for _, name := range c.opts.Disable {
+		delete(c.extensions, strings.ToUpper(name))
+	}
 	return nil
 }
 
@@ -238,7 +245,7 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	}
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12) // RFC 8996.
 	defer c.link.watch(ctx)()
-	if err := c.link.within(c.opts.Timeouts.Command); err != nil {
+	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
 		return c.fail(ctx, op, err)
 	}
 	over := tls.Client(c.link.Conn, config)
@@ -283,28 +290,36 @@ func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
 
 // Mail begins a transaction: MAIL with all of the envelope but its recipients.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
-	command, err := e.mailCommand()
+	s, err := c.mailStep(e)
 	if err != nil {
 		return Reply{}, err
 	}
-	op := "MAIL <" + strings.Trim(e.From, "<>") + ">"
-	if err := c.offers(op, e); err != nil {
-		return Reply{}, err
-	}
-	reply, err := c.do(ctx, op, command)
-	if err == nil {
+	a := c.group(ctx, s)[0]
+	if a.err == nil {
 		c.result = &Result{}
 	}
-	return reply, err
+	return a.reply, a.err
+}
+
+func (c *Client) mailStep(e Envelope) (step, error) {
+	op := "MAIL <" + strings.Trim(e.From, "<>") + ">"
+	command, err := e.mailCommand()
+	if err == nil {
+		err = c.offers(op, e)
+	}
+	return step{op, "2", c.opts.Timeouts.Command, command}, err
 }
 
 // offers checks that the server has the extensions that an envelope needs.
 func (c *Client) offers(op string, e Envelope) error {
+	if c.extensions == nil && c.failure == nil {
+		return &Error{Op: op, Err: errHelloFirst}
+	}
 	wanted := e.wantsStatus()
 	for _, recipient := range e.To {
 		wanted = wanted || recipient.wantsStatus()
 	}
-	if _, ok := c.Extension("DSN"); wanted && !ok && c.extensions != nil {
+	if _, ok := c.Extension("DSN"); wanted && !ok && c.failure == nil {
 		return &Error{Op: op, Err: &UnsupportedError{Extension: "DSN"}}
 	}
 	return nil
@@ -313,40 +328,29 @@ func (c *Client) offers(op string, e Envelope) error {
 // Rcpt names one recipient of the transaction. The others are not touched if
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
-	op := "RCPT <" + r.Address + ">"
-	if c.result == nil && c.failure == nil {
-		return Reply{}, &Error{Op: op, Err: errors.New("there is no transaction; Mail comes first")}
-	}
-	if err := c.offers(op, Envelope{To: []Recipient{r}}); err != nil {
+	s, err := c.rcptStep(r)
+	switch {
+	case err != nil:
 		return Reply{}, err
+	case c.result == nil && c.failure == nil:
+		return Reply{}, &Error{Op: s.op, Err: errors.New("there is no transaction; Mail comes first")}
 	}
-	result := RecipientResult{Recipient: r}
-	if err := c.rcpt(ctx, &result); err != nil {
-		return result.Reply, err
-	}
-	if result.Reply.Code != 0 {
+	a := c.group(ctx, s)[0]
+	if c.failure == nil {
+		result := RecipientResult{Recipient: r}
+		result.note(a)
 		c.result.Recipients = append(c.result.Recipients, result)
 	}
-	return result.Reply, result.Err
+	return a.reply, a.err
 }
 
-// rcpt sends one RCPT and notes a refusal in r. It returns an error only if the
-// transaction cannot go on.
-func (c *Client) rcpt(ctx context.Context, r *RecipientResult) error {
+func (c *Client) rcptStep(r Recipient) (step, error) {
+	op := "RCPT <" + r.Address + ">"
 	command, err := r.rcptCommand()
-	if err != nil {
-		r.Err = err
-		return nil
+	if err == nil {
+		err = c.offers(op, Envelope{To: []Recipient{r}})
 	}
-	reply, err := c.do(ctx, "RCPT <"+r.Address+">", command)
-	r.Reply = reply
-	if err != nil && reply.Code != 0 {
-		r.Outcome, r.Err = Refused, err
-	}
-	if c.failure != nil {
-		return err
-	}
-	return nil
+	return step{op, "2", c.opts.Timeouts.Command, command}, err
 }
 
 // Data sends the content to the recipients accepted so far, and ends the
@@ -364,76 +368,14 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	case c.failure == nil && !result.anyOpen():
 		return result, &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
 	}
-	return result, c.data(ctx, result, body)
-}
-
-func (c *Client) data(ctx context.Context, result *Result, body io.WriterTo) error {
-	reply, err := c.exchangeWithin(ctx, "DATA", c.opts.Timeouts.DataInitiation, "3", wire.NewCommand("DATA"))
-	if err == nil {
-		reply, err = c.content(ctx, body)
-	}
-	if err != nil {
-		c.tidy(ctx)
-	}
+	err := c.deliver(ctx, result, c.group(ctx, c.dataStep())[0], body)
 	c.result = nil
-	result.settle(outcomeOf(err), reply, err)
-	return result.err()
+	return result, err
 }
 
-// content writes the body and the end of data, and waits for the last word.
-func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
-	defer c.link.watch(ctx)()
-	// Until the end of data no step may write, not even one that follows a panic
-	// of the body: it would become content.
-	c.failure = errIncomplete
-	if c.block == nil {
-		c.block = make([]byte, 0, 32<<10)
-	}
-	dots := wire.NewDotWriter(blockWriter{c.link, c.opts.Timeouts.DataBlock}, c.block)
-	_, err := body.WriteTo(dots)
-	switch {
-	case dots.Err() != nil:
-		return Reply{}, c.fail(ctx, "DATA", dots.Err())
-	case err != nil:
-		return Reply{}, c.fail(ctx, "DATA", contentError{err})
-	case ctx.Err() != nil:
-		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
-	case c.replies.Buffered() > 0:
-		return c.outOfTurn(ctx, "DATA")
-	}
-	return c.endContent(ctx, dots)
+func (c *Client) dataStep() step {
+	return step{"DATA", "3", c.opts.Timeouts.DataInitiation, wire.NewCommand("DATA")}
 }
-
-var errIncomplete = errors.New("the content is not complete")
-
-// endContent sends the end of data and waits for the last word. From here on,
-// whatever keeps the reply away leaves the outcome unknown.
-func (c *Client) endContent(ctx context.Context, dots *wire.DotWriter) (Reply, error) {
-	const op = "end of data"
-	if left, err := wire.EndData(dots); err != nil {
-		e := c.fail(ctx, op, err)
-		// crypto/tls may not count what it has written.
-		e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
-		return Reply{}, e
-	}
-	reply, err := c.receive(ctx, op, c.opts.Timeouts.DataTermination, "2")
-	if c.failure == errIncomplete {
-		c.failure = nil
-	}
-	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
-		e.Unknown = true
-	}
-	return reply, err
-}
-
-// contentError is an error of the caller's own body.
-type contentError struct{ error }
-
-func (e contentError) Error() string {
-	return "the content could not be read: " + e.error.Error() + "; the connection was closed and nobody got any of it"
-}
-
-func (e contentError) Unwrap() error { return e.error }
 
 // Send sends a message: the whole transaction. The result is never nil, and the
 // error is nil only if every recipient was accepted; those who were get the
@@ -445,36 +387,6 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
 	}
 	defer p.close()
 	return c.send(ctx, p)
-}
-
-func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
-	e := p.message.Delivery
-	result := newResult(e.To)
-	result.Message, result.MessageID = p.original, p.message.MessageID
-	reply, err := c.Mail(ctx, e)
-	if err != nil {
-		result.settle(outcomeOf(err), reply, err)
-		return result, result.err()
-	}
-	for i := range result.Recipients {
-		if err := c.rcpt(ctx, &result.Recipients[i]); err != nil {
-			result.settle(NotSent, Reply{}, err)
-			return result, result.err()
-		}
-	}
-	if !result.anyOpen() {
-		c.tidy(ctx)
-		return result, result.err()
-	}
-	return result, c.data(ctx, result, p.draft)
-}
-
-// tidy drops a transaction that was refused, so that the session can be used
-// again. Its own failure is not worth reporting: the next step meets it.
-func (c *Client) tidy(ctx context.Context) {
-	if c.failure == nil {
-		c.Reset(ctx)
-	}
 }
 
 // Reset drops the transaction under way (RSET). If the server refuses even that,
@@ -531,33 +443,8 @@ func (c *Client) do(ctx context.Context, op string, command *wire.Command) (Repl
 }
 
 func (c *Client) exchange(ctx context.Context, op, want string, command *wire.Command) (Reply, error) {
-	return c.exchangeWithin(ctx, op, c.opts.Timeouts.Command, want, command)
-}
-
-// exchangeWithin sends a command and waits for its reply, which is an error if
-// its class is not among those of want.
-func (c *Client) exchangeWithin(ctx context.Context, op string, timeout time.Duration, want string, command *wire.Command) (Reply, error) {
-	if err := c.usable(ctx, op); err != nil {
-		return Reply{}, err
-	}
-	line, err := command.Bytes()
-	if err != nil {
-		return Reply{}, &Error{Op: op, Err: err}
-	}
-	defer c.link.watch(ctx)()
-	if c.replies.Buffered() > 0 {
-		return c.outOfTurn(ctx, op)
-	}
-	if c.opts.Logger != nil {
-		c.opts.Logger.DebugContext(ctx, "smtp command", "text", command.String())
-	}
-	if _, err := (blockWriter{c.link, timeout}).Write(line); err != nil {
-		return Reply{}, c.fail(ctx, op, err)
-	}
-	if command.Secret() {
-		c.secrets = append(c.secrets, command)
-	}
-	return c.receive(ctx, op, timeout, want)
+	a := c.group(ctx, step{op, want, c.opts.Timeouts.Command, command})[0]
+	return a.reply, a.err
 }
 
 // outOfTurn reads a reply that came before its command. But for 421, which may
@@ -572,12 +459,18 @@ func (c *Client) outOfTurn(ctx context.Context, op string) (Reply, error) {
 
 // receive waits for one reply and judges it by its class.
 func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, want string) (Reply, error) {
-	if err := c.link.within(timeout); err != nil {
+	if err := c.link.readWithin(timeout); err != nil {
 		return Reply{}, c.fail(ctx, op, err)
 	}
 	r, err := c.replies.Read(c.redact)
+	return c.judge(ctx, op, want, r, err)
+}
+
+// judge makes of what was read a reply of one of the classes of want, a refusal,
+// or the end of the session.
+func (c *Client) judge(ctx context.Context, op, want string, r wire.Reply, err error) (Reply, error) {
 	if err != nil {
-		return Reply{}, c.fail(ctx, op, err)
+		return Reply{}, c.fail(ctx, op, c.link.cause(err))
 	}
 	reply := replyOf(r)
 	if c.opts.Logger != nil {
@@ -626,10 +519,12 @@ func (e *unexpectedReply) Error() string {
 // ready says why a step that Hello comes before cannot be made, if so.
 func (c *Client) ready(ctx context.Context, op string) error {
 	if c.extensions == nil && c.failure == nil {
-		return &Error{Op: op, Err: errors.New("Hello comes first")}
+		return &Error{Op: op, Err: errHelloFirst}
 	}
 	return c.usable(ctx, op)
 }
+
+var errHelloFirst = errors.New("Hello comes first")
 
 // usable says why a step cannot be made, if so. A context that has ended ends
 // the session, whatever the step.

@@ -1,0 +1,154 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+// blockSize is how much of the content is written at once.
+const blockSize = 32 << 10
+
+// content writes the body and the end of data, and waits for the last word.
+func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
+	defer c.link.watch(ctx)()
+	if c.replies.Buffered() > 0 {
+		return c.outOfTurn(ctx, "DATA")
+	}
+	// Until the end of data no step may write, not even one that follows a panic
+	// of the body: it would become content.
+	c.failure = errIncomplete
+	w := &contentWriter{client: c}
+	defer w.finish()
+	if c.block == nil {
+		c.block = make([]byte, 0, blockSize)
+	}
+	dots := wire.NewDotWriter(w, c.block)
+	_, err := body.WriteTo(dots)
+	switch {
+	case err != nil && dots.Err() == nil:
+		return Reply{}, c.fail(ctx, "DATA", contentError{err})
+	case c.link.isStopped():
+		return c.interrupted(ctx, w)
+	case dots.Err() != nil:
+		return Reply{}, c.fail(ctx, "DATA", dots.Err())
+	case ctx.Err() != nil:
+		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
+	}
+	return c.endContent(ctx, w, dots)
+}
+
+var errIncomplete = errors.New("the content is not complete")
+
+// interrupted takes the reply that came in the middle of the content, and closes
+// the connection without the end of data.
+func (c *Client) interrupted(ctx context.Context, w *contentWriter) (Reply, error) {
+	r, err := w.reply()
+	reply, err := c.judge(ctx, "DATA", "", r, err)
+	c.end(err)
+	return reply, err
+}
+
+// endContent sends the end of data and waits for the last word. From here on,
+// whatever keeps the reply away leaves the outcome unknown.
+func (c *Client) endContent(ctx context.Context, w *contentWriter, dots *wire.DotWriter) (Reply, error) {
+	const op = "end of data"
+	if left, err := wire.EndData(dots); err != nil {
+		// crypto/tls may not count what it has written.
+		left = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
+		return c.endFailed(ctx, w, left, err)
+	}
+	r, err := wire.Reply{}, c.link.readWithin(c.opts.Timeouts.DataTermination)
+	if err == nil {
+		r, err = w.reply()
+	}
+	reply, err := c.judge(ctx, op, "2", r, err)
+	if c.failure == errIncomplete {
+		c.failure = nil
+	}
+	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
+		e.Unknown = true
+	}
+	return reply, err
+}
+
+// endFailed tells why the end of data could not be written, and whether it may
+// have left all the same.
+func (c *Client) endFailed(ctx context.Context, w *contentWriter, left bool, cause error) (reply Reply, err error) {
+	if c.link.isStopped() {
+		reply, err = c.interrupted(ctx, w)
+	} else {
+		err = c.fail(ctx, "end of data", cause)
+	}
+	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
+		e.Unknown = left
+	}
+	return reply, err
+}
+
+// contentWriter writes the blocks of the content. A content of more than one is
+// written while the reply is awaited already: a server that says no in the
+// middle is heard, and need not be sent the rest.
+type contentWriter struct {
+	client *Client
+	blocks int
+	heard  chan heard // nil: nobody listens yet
+}
+
+type heard struct {
+	reply wire.Reply
+	err   error
+}
+
+// Write implements io.Writer for wire.DotWriter.
+func (w *contentWriter) Write(block []byte) (int, error) {
+	if w.blocks++; w.blocks == 2 {
+		if err := w.client.link.readWithin(0); err != nil {
+			return 0, err
+		}
+		w.heard = make(chan heard, 1)
+		go w.listen()
+	}
+	return w.client.link.write(block, w.client.opts.Timeouts.DataBlock)
+}
+
+// listen reads the reply, and stops the writing: if that is not over yet, the
+// rest of the content is not wanted.
+func (w *contentWriter) listen() {
+	r, err := w.client.replies.Read(w.client.redact)
+	w.client.link.stop()
+	w.heard <- heard{r, err}
+}
+
+// reply returns the reply, once it has come.
+func (w *contentWriter) reply() (wire.Reply, error) {
+	if w.heard == nil {
+		return w.client.replies.Read(w.client.redact)
+	}
+	h := <-w.heard
+	w.heard = nil
+	return h.reply, h.err
+}
+
+// finish waits until nobody listens any more.
+func (w *contentWriter) finish() {
+	if w.client.failure == errIncomplete { // The body has panicked.
+		w.client.Close()
+	}
+	if w.heard != nil {
+		<-w.heard
+	}
+	w.client.link.resume()
+}
+
+// contentError is an error of the caller's own body.
+type contentError struct{ error }
+
+func (e contentError) Error() string {
+	return "the content could not be read: " + e.error.Error() + "; the connection was closed and nobody got any of it"
+}
+
+func (e contentError) Unwrap() error { return e.error }
