@@ -31,10 +31,10 @@ func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
 	switch {
 	case err != nil && dots.Err() == nil:
 		return Reply{}, c.fail(ctx, "DATA", contentError{err})
+	case dots.Err() != nil:
+		return c.stoppedBy(ctx, w, dots.Err())
 	case c.link.isStopped():
 		return c.interrupted(ctx, w)
-	case dots.Err() != nil:
-		return Reply{}, c.fail(ctx, "DATA", dots.Err())
 	case ctx.Err() != nil:
 		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
 	}
@@ -42,6 +42,15 @@ func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
 }
 
 var errIncomplete = errors.New("the content is not complete")
+
+// stoppedBy tells why the content could not be written: by the reply of the
+// server, if there is one, and not by what it made of the connection.
+func (c *Client) stoppedBy(ctx context.Context, w *contentWriter, err error) (Reply, error) {
+	if c.link.isStopped() || !errors.Is(err, wire.ErrBareCR) && c.link.lost(err) {
+		return c.interrupted(ctx, w)
+	}
+	return Reply{}, c.fail(ctx, "DATA", err)
+}
 
 // interrupted takes the reply that came in the middle of the content, and closes
 // the connection without the end of data.
@@ -57,9 +66,12 @@ func (c *Client) interrupted(ctx context.Context, w *contentWriter) (Reply, erro
 func (c *Client) endContent(ctx context.Context, w *contentWriter, dots *wire.DotWriter) (Reply, error) {
 	const op = "end of data"
 	if left, err := wire.EndData(dots); err != nil {
-		// crypto/tls may not count what it has written.
-		left = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
-		return c.endFailed(ctx, w, left, err)
+		reply, stopped := c.stoppedBy(ctx, w, err)
+		if e, ok := stopped.(*Error); ok && e.Reply.Code == 0 {
+			// crypto/tls may not count what it has written.
+			e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
+		}
+		return reply, stopped
 	}
 	r, err := wire.Reply{}, c.link.readWithin(c.opts.Timeouts.DataTermination)
 	if err == nil {
@@ -71,20 +83,6 @@ func (c *Client) endContent(ctx context.Context, w *contentWriter, dots *wire.Do
 	}
 	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
 		e.Unknown = true
-	}
-	return reply, err
-}
-
-// endFailed tells why the end of data could not be written, and whether it may
-// have left all the same.
-func (c *Client) endFailed(ctx context.Context, w *contentWriter, left bool, cause error) (reply Reply, err error) {
-	if c.link.isStopped() {
-		reply, err = c.interrupted(ctx, w)
-	} else {
-		err = c.fail(ctx, "end of data", cause)
-	}
-	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
-		e.Unknown = left
 	}
 	return reply, err
 }

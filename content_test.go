@@ -37,8 +37,8 @@ func record(conn net.Conn) *recorder {
 }
 
 func (r *recorder) serve(conn net.Conn) {
-	var content strings.Builder
-	defer func() { r.content = content.String() }()
+	var content, verbs strings.Builder
+	defer func() { r.content, r.verbs = content.String(), verbs.String() }()
 	lines := bufio.NewReader(conn)
 	reply := "220 mx.example.net"
 	for {
@@ -50,7 +50,7 @@ func (r *recorder) serve(conn net.Conn) {
 			return
 		}
 		verb, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		r.verbs += verb + " "
+		verbs.WriteString(verb + " ")
 		reply = "250 ok"
 		if verb == "EHLO" {
 			reply = "250-mx.example.net\r\n250 " + r.offers

@@ -20,7 +20,7 @@ type link struct {
 	mu      sync.Mutex
 	ended   bool      // the context under which we wait has ended
 	stopped bool      // nothing more is to be written: a reply came in the middle of the content
-	broken  error     // what writing commands failed of
+	broken  error     // what writing failed of
 	limit   time.Time // of all reading after that; zero: none
 }
 
@@ -130,12 +130,17 @@ func (l *link) isStopped() bool {
 // lastWords is the time for the server to say why it takes nothing more.
 const lastWords = 5 * time.Second
 
-// fail notes, from another goroutine, that commands could not be written.
-func (l *link) fail(err error) {
+// lost notes that writing has failed of err, and tells whether what can still be
+// read may say why: a server that closes often gives its reason first.
+func (l *link) lost(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken, l.limit = err, time.Now().Add(lastWords)
 	l.set(l.raw.SetReadDeadline, l.limit)
+	return true
 }
 
 // cause returns what is behind an error of reading.

@@ -185,15 +185,21 @@ func TestQuitEndsWithItsContext(t *testing.T) {
 func TestEndOfDataFails(t *testing.T) {
 	t.Parallel()
 	for missing, want := range map[int]smtp.Outcome{0: smtp.Unknown, 1: smtp.NotSent, 10: smtp.NotSent} {
-		conn, server := connect(t)
-		c := smtp.NewClient(&shortConn{Conn: conn, missing: missing}, nil)
-		begin(t, c)
-		result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 1, nil) }))
-		var e *smtp.Error
-		if got := result.Recipients[0].Outcome; got != want || !errors.As(err, &e) || e.Unknown != (want == smtp.Unknown) || !errors.Is(err, errDisk) {
-			t.Errorf("with %d octets missing: %v, %v", missing, got, err)
-		}
-		<-server.done
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			go stalling(theirs, 1<<20)
+			c := smtp.NewClient(&shortConn{Conn: ours, missing: missing}, nil)
+			begin(t, c)
+			start := time.Now()
+			result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 1, nil) }))
+			var e *smtp.Error
+			if got := result.Recipients[0].Outcome; got != want || !errors.As(err, &e) || e.Unknown != (want == smtp.Unknown) || !errors.Is(err, errDisk) {
+				t.Errorf("with %d octets missing: %v, %v", missing, got, err)
+			}
+			if took := time.Since(start); took != 5*time.Second {
+				t.Errorf("the server had %v to say why", took)
+			}
+		})
 	}
 }
 

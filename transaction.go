@@ -50,7 +50,7 @@ func (c *Client) group(ctx context.Context, steps ...step) []answer {
 		c.overlap(ctx, steps, blocks, answers)
 		return answers
 	}
-	if _, err := c.link.write(blocks[0].lines, steps[0].timeout); err != nil {
+	if _, err := c.link.write(blocks[0].lines, steps[0].timeout); err != nil && !c.link.lost(err) {
 		return fill(answers, c.fail(ctx, steps[0].op, err))
 	}
 	c.collect(ctx, steps, answers, func() int { return len(steps) })
@@ -114,7 +114,7 @@ func (c *Client) overlap(ctx context.Context, steps []step, blocks []block, answ
 		for _, b := range blocks {
 			begun.Add(int64(b.commands))
 			if _, err := c.link.write(b.lines, steps[0].timeout); err != nil {
-				c.link.fail(err)
+				c.link.lost(err)
 				return
 			}
 		}

@@ -1,0 +1,310 @@
+package smtp_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/smtp"
+)
+
+// flights is a connection that counts how often the client turned from reading
+// to writing: the round trips that it had to wait for.
+type flights struct {
+	net.Conn
+	mu    sync.Mutex
+	read  bool
+	count int
+}
+
+func (f *flights) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read = true
+	return n, err
+}
+
+func (f *flights) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	if f.read {
+		f.count++
+	}
+	f.read = false
+	f.mu.Unlock()
+	return f.Conn.Write(p)
+}
+
+// TestRoundTrips: on a warm session a mail costs two, whatever the number of its
+// recipients.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	for _, recipients := range []int{1, 10, 30} {
+		ours, theirs := tcpPair(t)
+		server := record(theirs)
+		server.offers = "PIPELINING"
+		conn := &flights{Conn: ours}
+		c := smtp.NewClient(conn, nil)
+		if err := c.Hello(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := conn.count
+		if _, err := c.Send(t.Context(), letter(addresses(recipients)...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := conn.count - before; got != 2 {
+			t.Errorf("%d recipients took %d round trips", recipients, got)
+		}
+		c.Quit(t.Context())
+		<-server.done
+	}
+}
+
+func addresses(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("reader%d@example.net", i)
+	}
+	return list
+}
+
+// TestManyRecipients: no list is so long, and no connection has so little room,
+// that client and server wait for each other.
+func TestManyRecipients(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	for kind, connection := range connections {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			conn, server := connection(t)
+			server.offers = "PIPELINING"
+			c := smtp.NewClient(conn, nil)
+			if err := c.Hello(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			m := letter("everybody@example.net")
+			for _, address := range addresses(n) {
+				m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: address})
+			}
+			result, err := c.Send(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range result.Recipients {
+				if r.Outcome != smtp.Accepted || r.Address != m.Delivery.To[i].Address {
+					t.Fatalf("recipient %d is %+v", i, r)
+				}
+			}
+			c.Quit(t.Context())
+			<-server.done
+			if got := strings.Count(server.verbs, "RCPT"); got != n {
+				t.Errorf("%d recipients were named", got)
+			}
+		})
+	}
+}
+
+// TestOneOctetAtATime: how a reply is cut into pieces does not matter.
+func TestOneOctetAtATime(t *testing.T) {
+	t.Parallel()
+	for kind, connection := range connections {
+		conn, server := connection(t)
+		server.offers = "PIPELINING"
+		c := smtp.NewClient(trickle{conn, iotest.OneByteReader(conn)}, nil)
+		if err := c.Hello(t.Context()); err != nil {
+			t.Fatal(kind, err)
+		}
+		if _, err := c.Send(t.Context(), letter(addresses(20)...)); err != nil {
+			t.Error(kind, err)
+		}
+		c.Quit(t.Context())
+		<-server.done
+	}
+}
+
+type trickle struct {
+	net.Conn
+	r io.Reader
+}
+
+func (t trickle) Read(p []byte) (int, error) { return t.r.Read(p) }
+
+// TestEndlessTalk: a server that never stops talking, wherever it begins, is
+// left within bounds of time and memory.
+func TestEndlessTalk(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ said, talk string }{
+		"greeting": {"", "220-welcome\r\n"},
+		"EHLO":     {"220 mx\r\n", "250-MORE\r\n"},
+		"a line":   {"220 mx\r\n", "250-" + strings.Repeat("x", 1000)},
+		"MAIL":     {"220 mx\r\n250-mx\r\n250 PIPELINING\r\n", "250-ok\r\n"},
+		"replies":  {"220 mx\r\n250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n"},
+		"refusals": {"220 mx\r\n250-mx\r\n250 PIPELINING\r\n", "550 no\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ours, theirs := net.Pipe()
+			told := make(chan int)
+			go func() {
+				total := 0
+				go io.Copy(io.Discard, theirs)
+				io.WriteString(theirs, test.said)
+				for {
+					n, err := io.WriteString(theirs, test.talk)
+					if total += n; err != nil {
+						told <- total
+						return
+					}
+				}
+			}()
+			c := smtp.NewClient(ours, nil)
+			err := c.Hello(t.Context())
+			if err == nil {
+				_, err = c.Send(t.Context(), letter(addresses(3)...))
+			}
+			if err == nil {
+				err = c.Noop(t.Context())
+			}
+			c.Close()
+			if total := <-told; err == nil || total > 100_000 {
+				t.Errorf("after %d octets: %v", total, err)
+			}
+		})
+	}
+}
+
+// TestEarlyReply: a server that says no in the middle of the content is heard,
+// whether it goes on reading, stops, or goes; the rest is not sent.
+func TestEarlyReply(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		reply   string
+		outcome smtp.Outcome
+		want    string
+	}{
+		"552":     {"552 5.3.4 too big\r\n", smtp.Refused, `552 5.3.4 "too big"`},
+		"452":     {"452 4.3.1 no room\r\n", smtp.Refused, `452 4.3.1 "no room"`},
+		"421":     {"421 4.3.2 shutting down\r\n", smtp.Refused, `421 4.3.2 "shutting down"`},
+		"250":     {"250 2.0.0 queued\r\n", smtp.NotSent, "before it was asked"},
+		"garbage": {"what?\r\n", smtp.NotSent, "unintelligible"},
+		"gone":    {"", smtp.NotSent, "closed the connection"},
+	} {
+		for _, then := range []string{"reads on", "reads no more", "goes"} {
+			t.Run(name+" and "+then, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					ours, theirs := net.Pipe()
+					over, done := make(chan struct{}), make(chan struct{})
+					var rest strings.Builder
+					go func() {
+						defer close(done)
+						defer theirs.Close()
+						lines := bufio.NewReader(theirs)
+						for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go"} {
+							io.WriteString(theirs, reply+"\r\n")
+							if reply != "354 go" {
+								lines.ReadString('\n')
+							}
+						}
+						io.CopyN(io.Discard, lines, 100_000)
+						go io.WriteString(theirs, test.reply)
+						switch {
+						case then == "reads no more" && test.reply != "":
+							<-over
+						case then == "reads on" && test.reply != "":
+							io.Copy(&rest, lines)
+						default:
+							synctest.Wait()
+						}
+					}()
+					c := smtp.NewClient(ours, nil)
+					begin(t, c)
+					start := time.Now()
+					result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
+						for {
+							if err := lines(w, 1000, nil); err != nil {
+								return err
+							}
+						}
+					}))
+					close(over)
+					<-done
+					var e *smtp.Error
+					if !errors.As(err, &e) || e.Unknown || !strings.Contains(err.Error(), test.want) || result.Recipients[0].Outcome != test.outcome {
+						t.Errorf("%v, %v", result.Recipients[0].Outcome, err)
+					}
+					if took := time.Since(start); took > time.Second || strings.HasSuffix(rest.String(), "\r\n.\r\n") {
+						t.Errorf("it took %v, and the content ended in %q", took, rest.String()[max(rest.Len()-5, 0):])
+					}
+					if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
+						t.Errorf("the session goes on: %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestLongContents: the ear that is open while content is written
+// takes the final reply too, and leaves the session ready for the next mail.
+func TestLongContents(t *testing.T) {
+	t.Parallel()
+	for kind, connection := range connections {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			conn, server := connection(t)
+			server.offers = "PIPELINING"
+			c := smtp.NewClient(conn, nil)
+			if err := c.Hello(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			m := letter("bob@example.net")
+			m.Attachments = []smtp.File{sized(1 << 20)}
+			for range 20 {
+				if _, err := c.Send(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Send(t.Context(), letter("bob@example.net")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Quit(t.Context()); err != nil {
+				t.Error(err)
+			}
+			<-server.done
+		})
+	}
+}
+
+// TestWriteFailsBeforeReplies: what the server said before it closed is told,
+// and not that the pipe is broken.
+func TestWriteFailsBeforeReplies(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	go func() {
+		buffer := make([]byte, 4096)
+		io.WriteString(theirs, "220 mx\r\n")
+		theirs.Read(buffer)
+		io.WriteString(theirs, "250-mx\r\n250 PIPELINING\r\n")
+		theirs.Read(buffer)
+		io.WriteString(theirs, "421 4.3.2 too many recipients\r\n")
+		theirs.Close()
+	}()
+	c := smtp.NewClient(ours, nil)
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Send(t.Context(), letter(addresses(5000)...))
+	var e *smtp.Error
+	if !errors.As(err, &e) || e.Reply.Code != 421 {
+		t.Errorf("the error is %v", err)
+	}
+}
