@@ -3,6 +3,7 @@ package smtp
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postrider/smtp/internal/wire"
 )
@@ -36,6 +37,9 @@ type Recipient struct {
 	Notify            Notify // the events to report; zero: the server's own choice
 	OriginalRecipient string // whom the mail was meant for before it was redirected; empty: not told
 }
+
+// mailOp names the step of MAIL for errors.
+func (e Envelope) mailOp() string { return "MAIL <" + strings.Trim(e.From, "<>") + ">" }
 
 // mailCommand spells MAIL (RFC 5321, section 4.1.1.2).
 func (e Envelope) mailCommand() (*wire.Command, error) {

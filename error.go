@@ -62,8 +62,11 @@ func (e *RecipientsError) Error() string {
 		return e.Failed[0].Err.Error()
 	}
 	text := "smtp: nobody got the mail"
-	if e.Sent {
+	switch {
+	case e.Sent:
 		text = "smtp: not everybody got the mail"
+	case slices.ContainsFunc(e.Failed, func(r RecipientResult) bool { return r.Outcome == Unknown }):
+		text = "smtp: nobody is known to have got the mail"
 	}
 	var told []error // One cause may have hit many; a long list helps nobody.
 	for _, failed := range e.Failed {

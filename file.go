@@ -180,8 +180,16 @@ func (a *attachment) part() (*format.Part, error) {
 	return &format.Part{Fields: f.list, Content: a.write}, f.err
 }
 
-// write writes the content and closes the file, which was opened before.
+// write writes the content and closes the file, which is open for the first
+// time that it is written, and opened again for another.
 func (a *attachment) write(w io.Writer) error {
+	if a.source == nil {
+		source, err := a.File.open()
+		if err != nil {
+			return &FieldError{a.field, err}
+		}
+		a.source = source
+	}
 	defer a.close()
 	n, err := a.encode(w)
 	switch {

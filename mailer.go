@@ -74,25 +74,44 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 		return p.unsent(err)
 	}
 	if c != nil {
-		result, died, err := m.sendOver(ctx, c, p)
+		result, died := m.sendOver(ctx, c, p)
 		if !died {
-			return result, err
+			return m.sendRest(ctx, p, result)
 		}
 	}
 	if c, err = m.Dial(ctx); err != nil {
 		return p.unsent(err)
 	}
-	result, _, err := m.sendOver(ctx, c, p)
-	return result, err
+	result, _ := m.sendOver(ctx, c, p)
+	return m.sendRest(ctx, p, result)
+}
+
+// sendRest sends over new sessions to those for whom the one before had no room
+// by its own limits. That is no second try, but the rest of the first.
+func (m *Mailer) sendRest(ctx context.Context, p *prepared, result *Result) (*Result, error) {
+	for left := result.reopen(); len(left) > 0; left = result.reopen() {
+		c, err := m.Dial(ctx)
+		if err != nil {
+			result.settle(NotSent, Reply{}, err)
+			return result, result.err()
+		}
+		c.sendTo(ctx, p, result, left)
+		full := c.mails == 0
+		m.keep(ctx, c)
+		if full {
+			break // not even one mail: a new session would be no better
+		}
+	}
+	return result, result.err()
 }
 
 // sendOver sends over c, keeps it if it is still good, and tells whether it was
 // not any more to begin with.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, died bool, err error) {
+func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, died bool) {
 	defer m.keep(ctx, c)
 	c.answered = false
-	result, err = c.send(ctx, p)
-	return result, stale(ctx, c, err), err
+	result, err := c.send(ctx, p)
+	return result, stale(ctx, c, err)
 }
 
 // stale tells whether a session had died while it was idle: its first reply was
@@ -228,7 +247,7 @@ func (m *Mailer) keep(ctx context.Context, c *Client) {
 		return
 	}
 	m.mu.Lock()
-	if m.closed {
+	if m.closed || c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails {
 		m.mu.Unlock()
 		quit(ctx, c)
 		return

@@ -37,8 +37,6 @@ type Result struct {
 	Message    *Message          // the one that was handed to Send; nil after Data
 	MessageID  string            // what it got as its Message-ID, without brackets
 	Recipients []RecipientResult // in the order of Envelope.To
-
-	cause error // what kept the mail from everybody at once
 }
 
 // RecipientResult tells what became of a mail for one recipient, and which words
@@ -48,6 +46,8 @@ type RecipientResult struct {
 	Outcome Outcome
 	Reply   Reply // the one that decided; zero if none did
 	Err     error // nil if and only if the outcome is Accepted
+
+	full bool // the transaction had room for others, and not for this one
 }
 
 // Remaining returns the recipients that are worth another try: the mail was
@@ -81,8 +81,13 @@ func (r *Result) note(answers []answer) {
 		return
 	}
 	var end error // of the session
+	accepted := false
 	for i, a := range answers[1:] {
-		r.Recipients[i].note(a)
+		recipient := &r.Recipients[i]
+		recipient.note(a)
+		accepted = accepted || a.err == nil
+		// RFC 5321, section 4.5.3.1.10: 452, or 552 from older servers.
+		recipient.full = accepted && (a.reply.Code == 452 || a.reply.Code == 552)
 		if a.err != nil && (a.reply.Code == 0 || a.reply.Code == 421) {
 			end = cmp.Or(end, a.err)
 		}
@@ -112,16 +117,33 @@ func (r *Result) firstError() error {
 
 // settle decides for every recipient that nothing was decided for.
 func (r *Result) settle(outcome Outcome, reply Reply, err error) {
-	settled := 0
-	for i := range r.Recipients {
-		if recipient := &r.Recipients[i]; recipient.open() {
-			recipient.Outcome, recipient.Reply, recipient.Err = outcome, reply, err
-			settled++
+	for _, i := range r.open() {
+		recipient := &r.Recipients[i]
+		recipient.Outcome, recipient.Reply, recipient.Err = outcome, reply, err
+	}
+}
+
+// open returns the indices of the recipients that nothing was decided for.
+func (r *Result) open() (list []int) {
+	for i, recipient := range r.Recipients {
+		if recipient.open() {
+			list = append(list, i)
 		}
 	}
-	if settled == len(r.Recipients) {
-		r.cause = err
+	return list
+}
+
+// reopen takes back that the limits of a session kept the mail from recipients,
+// and returns their indices.
+func (r *Result) reopen() (list []int) {
+	for i, recipient := range r.Recipients {
+		var limit *limitError
+		if errors.As(recipient.Err, &limit) {
+			r.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
+			list = append(list, i)
+		}
 	}
+	return list
 }
 
 func (r *Result) anyOpen() bool {
@@ -152,15 +174,26 @@ func outcomeOf(err error) Outcome {
 // them, or else a *RecipientsError.
 func (r *Result) err() error {
 	var failed []RecipientResult
+	one := true
 	for _, recipient := range r.Recipients {
 		if recipient.Err != nil {
 			failed = append(failed, recipient)
+			one = one && recipient.Err == failed[0].Err && !recipient.refusedItself()
 		}
 	}
-	if r.cause != nil || len(failed) == 0 {
-		return r.cause
+	switch {
+	case len(failed) == 0:
+		return nil
+	case one && len(failed) == len(r.Recipients):
+		return failed[0].Err
 	}
 	return &RecipientsError{Failed: failed, Sent: len(failed) < len(r.Recipients)}
+}
+
+// refusedItself tells whether it was the RCPT of r that was refused.
+func (r RecipientResult) refusedItself() bool {
+	e, ok := r.Err.(*Error)
+	return ok && r.Outcome == Refused && strings.HasPrefix(e.Op, "RCPT ")
 }
 
 // Reply is what the server said. Lines are as they came, and untrusted; String

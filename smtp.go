@@ -51,6 +51,10 @@ type Options struct {
 	// PIPELINING and cannot do it. None can be enabled.
 	Disable []string
 
+	// MaxRecipients is how many recipients go in one transaction, where the server
+	// does not say; more go in further ones. Zero: 100.
+	MaxRecipients int
+
 	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
@@ -98,6 +102,9 @@ type Client struct {
 
 	greeted    bool
 	extensions map[string]string // by upper-case keyword; nil before EHLO
+	limits     limits            // of what the server takes
+	mails      int               // MAIL commands so far
+	domains    map[string]bool   // of recipients so far, where they are limited
 	tls        *tls.Conn         // nil: no TLS
 	result     *Result           // of the transaction under way; nil: there is none
 	secrets    []*wire.Command   // what no reply may bring into a log or an error
@@ -143,6 +150,7 @@ func (c *Client) Hello(ctx context.Context) error {
 	for _, name := range c.opts.Disable {
 		delete(c.extensions, strings.ToUpper(name))
 	}
+	c.limits = parseLimits(c.extensions["LIMITS"])
 	return nil
 }
 
@@ -302,7 +310,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 }
 
 func (c *Client) mailStep(e Envelope) (step, error) {
-	op := "MAIL <" + strings.Trim(e.From, "<>") + ">"
+	op := e.mailOp()
 	command, err := e.mailCommand()
 	if err == nil {
 		err = c.offers(op, e)
@@ -368,9 +376,9 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	case c.failure == nil && !result.anyOpen():
 		return result, &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
 	}
-	err := c.deliver(ctx, result, c.group(ctx, c.dataStep())[0], body)
+	c.deliver(ctx, result, c.group(ctx, c.dataStep())[0], body)
 	c.result = nil
-	return result, err
+	return result, result.err()
 }
 
 func (c *Client) dataStep() step {

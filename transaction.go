@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +102,9 @@ func (c *Client) announce(ctx context.Context, steps []step) {
 		if s.command.Secret() {
 			c.secrets = append(c.secrets, s.command)
 		}
+		if strings.HasPrefix(s.op, "MAIL ") {
+			c.mails++
+		}
 	}
 }
 
@@ -148,21 +152,59 @@ func fill(answers []answer, err error) []answer {
 	return answers
 }
 
-// send runs the transaction of a message. Where the server takes commands in
-// groups (RFC 2920), the whole envelope is one round trip, the content another.
+// send sends a message to all its recipients.
 func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
-	e := p.message.Delivery
-	result := newResult(e.To)
+	result := newResult(p.message.Delivery.To)
 	result.Message, result.MessageID = p.original, p.message.MessageID
+	c.sendTo(ctx, p, result, result.open())
+	return result, result.err()
+}
+
+// sendTo sends a message to those recipients that left names by their index, in
+// as many transactions as they need. Where the server takes commands in groups
+// (RFC 2920), each is one round trip for the envelope and one for the content.
+func (c *Client) sendTo(ctx context.Context, p *prepared, result *Result, left []int) {
+	e := p.message.Delivery
 	steps, err := c.envelopeSteps(e)
-	if err != nil {
-		result.settle(NotSent, Reply{}, err)
-		return result, result.err()
+	for err == nil && len(left) > 0 {
+		var batch, rest []int
+		if batch, rest, err = c.take(left, e); err == nil {
+			err = c.usable(ctx, steps[0].op)
+		}
+		if err != nil {
+			break
+		}
+		postponed, refused := c.transaction(ctx, p, result, steps, batch)
+		if refused != nil { // MAIL was: it would be again.
+			result.settle(Refused, refused.Reply, refused)
+			return
+		}
+		left = append(postponed, rest...)
+	}
+	result.settle(NotSent, Reply{}, err)
+}
+
+// transaction sends a message to a batch of its recipients. It returns those who
+// are to go in another transaction, since the server had taken some and no more
+// (RFC 5321, section 4.5.3.1.10), and the refusal of MAIL, if it was refused.
+func (c *Client) transaction(ctx context.Context, p *prepared, whole *Result, steps []step, batch []int) (postponed []int, refused *Error) {
+	own := append(make([]step, 0, len(batch)+2), steps[0])
+	result := &Result{}
+	for _, i := range batch {
+		own = append(own, steps[1+i])
+		result.Recipients = append(result.Recipients, whole.Recipients[i])
 	}
 	c.result = result
-	err = c.transact(ctx, result, steps, e.Accept, p.draft)
+	refused = c.transact(ctx, result, own, p.message.Delivery.Accept, p.draft)
 	c.result = nil
-	return result, err
+	for k, i := range batch {
+		whole.Recipients[i] = result.Recipients[k]
+		if result.Recipients[k].full && p.message.Delivery.Accept == AcceptAny && c.failure == nil {
+			whole.Recipients[i] = RecipientResult{Recipient: result.Recipients[k].Recipient}
+			postponed = append(postponed, i)
+		}
+	}
+	return postponed, refused
 }
 
 // envelopeSteps spells MAIL and RCPT for an envelope.
@@ -171,7 +213,7 @@ func (c *Client) envelopeSteps(e Envelope) ([]step, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := append(make([]step, 0, len(e.To)+2), mail)
+	steps := append(make([]step, 0, len(e.To)+1), mail)
 	for _, recipient := range e.To {
 		rcpt, err := c.rcptStep(recipient)
 		if err != nil {
@@ -185,7 +227,7 @@ func (c *Client) envelopeSteps(e Envelope) ([]step, error) {
 // transact runs a transaction to its end, whatever that is. DATA goes with the
 // envelope if any recipient will do: where that turns out otherwise, the content
 // that it invites is a lone dot, or the connection is closed.
-func (c *Client) transact(ctx context.Context, result *Result, steps []step, accept AcceptPolicy, body io.WriterTo) error {
+func (c *Client) transact(ctx context.Context, result *Result, steps []step, accept AcceptPolicy, body io.WriterTo) (refused *Error) {
 	_, pipelining := c.Extension("PIPELINING")
 	early := pipelining && accept == AcceptAny
 	if early {
@@ -194,10 +236,13 @@ func (c *Client) transact(ctx context.Context, result *Result, steps []step, acc
 	answers := c.run(ctx, steps, pipelining)
 	data := answers[len(answers)-1]
 	result.note(answers[:len(result.Recipients)+1])
+	if answers[0].reply.Code != 0 {
+		refused, _ = answers[0].err.(*Error)
+	}
 	invited := early && data.err == nil
 	switch {
-	case answers[0].err != nil && invited:
-		c.end(answers[0].err) // The content would be somebody else's (RFC 5321, section 3.3).
+	case refused != nil && invited:
+		c.end(refused) // The content would be somebody else's (RFC 5321, section 3.3).
 	case !result.anyOpen() && invited:
 		c.loneDot(ctx)
 	case !result.anyOpen():
@@ -209,9 +254,9 @@ func (c *Client) transact(ctx context.Context, result *Result, steps []step, acc
 		if !early {
 			data = c.group(ctx, c.dataStep())[0]
 		}
-		return c.deliver(ctx, result, data, body)
+		c.deliver(ctx, result, data, body)
 	}
-	return result.err()
+	return refused
 }
 
 // run makes the steps, in a group if the server takes it, else one by one, and
@@ -243,7 +288,7 @@ func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
 
 // deliver sends the content, if the answer to DATA has invited it, and settles
 // the outcome of all who were accepted so far.
-func (c *Client) deliver(ctx context.Context, result *Result, data answer, body io.WriterTo) error {
+func (c *Client) deliver(ctx context.Context, result *Result, data answer, body io.WriterTo) {
 	reply, err := data.reply, data.err
 	if err == nil {
 		reply, err = c.content(ctx, body)
@@ -252,7 +297,6 @@ func (c *Client) deliver(ctx context.Context, result *Result, data answer, body 
 		c.tidy(ctx)
 	}
 	result.settle(outcomeOf(err), reply, err)
-	return result.err()
 }
 
 // tidy drops a transaction that was refused, so that the session can be used

@@ -2,6 +2,7 @@ package smtp_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +87,7 @@ func TestManyRecipients(t *testing.T) {
 			t.Parallel()
 			conn, server := connection(t)
 			server.offers = "PIPELINING"
-			c := smtp.NewClient(conn, nil)
+			c := smtp.NewClient(conn, &smtp.Options{MaxRecipients: n})
 			if err := c.Hello(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -105,8 +106,8 @@ func TestManyRecipients(t *testing.T) {
 			}
 			c.Quit(t.Context())
 			<-server.done
-			if got := strings.Count(server.verbs, "RCPT"); got != n {
-				t.Errorf("%d recipients were named", got)
+			if rcpts, mails := strings.Count(server.verbs, "RCPT"), strings.Count(server.verbs, "MAIL"); rcpts != n || mails != 1 {
+				t.Errorf("%d recipients were named in %d transactions", rcpts, mails)
 			}
 		})
 	}
@@ -306,5 +307,59 @@ func TestWriteFailsBeforeReplies(t *testing.T) {
 	var e *smtp.Error
 	if !errors.As(err, &e) || e.Reply.Code != 421 {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestSplitting: recipients that do not go in one transaction, or one session,
+// go in several, in order, and each file is read again for each.
+func TestSplitting(t *testing.T) {
+	t.Parallel()
+	for offers, want := range map[string]struct {
+		mails    int // in all sessions
+		sessions int
+	}{
+		"PIPELINING":                           {3, 1}, // MaxRecipients is 4
+		"LIMITS RCPTMAX=2":                     {5, 1},
+		"LIMITS RCPTMAX=5 MAILMAX=1":           {2, 2},
+		"LIMITS RCPTDOMAINMAX=4":               {3, 3},
+		"LIMITS RCPTDOMAINMAX=1 RCPTMAX=10000": {10, 10},
+	} {
+		t.Run(offers, func(t *testing.T) {
+			t.Parallel()
+			var servers []*recorder
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				server := record(theirs)
+				server.offers = offers
+				servers = append(servers, server)
+				return ours, nil
+			}}
+			mailer.Options.MaxRecipients = 4
+			counted := &countedFile{content: "x"}
+			m := letter("everybody@example.net")
+			m.Attachments = []smtp.File{{Name: "a", Open: counted.open}}
+			for i := range 10 {
+				m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: fmt.Sprintf("reader@%d.example.net", i)})
+			}
+			result, err := mailer.Send(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range result.Recipients {
+				if r.Outcome != smtp.Accepted || r.Address != m.Delivery.To[i].Address {
+					t.Errorf("recipient %d is %+v", i, r)
+				}
+			}
+			mailer.Close()
+			mails, rcpts := 0, 0
+			for _, server := range servers {
+				<-server.done
+				mails += strings.Count(server.verbs, "MAIL")
+				rcpts += strings.Count(server.verbs, "RCPT")
+			}
+			if mails != want.mails || len(servers) != want.sessions || rcpts != 10 || counted.opened != mails || counted.closed != mails {
+				t.Errorf("%d mails over %d sessions named %d recipients; the file was opened %d times and closed %d times", mails, len(servers), rcpts, counted.opened, counted.closed)
+			}
+		})
 	}
 }
