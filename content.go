@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -12,8 +13,24 @@ import (
 // blockSize is how much of the content is written at once.
 const blockSize = 32 << 10
 
-// content writes the body and the end of data, and waits for the last word.
-func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
+// content writes the body and the end of data, and waits for the last words: one
+// reply, or in LMTP one for each of those accepted (RFC 2033, section 4.2).
+func (c *Client) content(ctx context.Context, body io.WriterTo, accepted int) []answer {
+	answers := make([]answer, 1)
+	if c.opts.LMTP {
+		answers = make([]answer, accepted)
+	}
+	if reply, err := c.writeContent(ctx, body, answers); err != nil {
+		for i := range answers {
+			answers[i] = answer{reply, err}
+		}
+	}
+	return answers
+}
+
+// writeContent writes the content, and fills in the answers to its end; an error
+// says that it has not been sent to its end.
+func (c *Client) writeContent(ctx context.Context, body io.WriterTo, answers []answer) (Reply, error) {
 	defer c.link.watch(ctx)()
 	if c.replies.Buffered() > 0 {
 		return c.outOfTurn(ctx, "DATA")
@@ -38,7 +55,16 @@ func (c *Client) content(ctx context.Context, body io.WriterTo) (Reply, error) {
 	case ctx.Err() != nil:
 		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
 	}
-	return c.endContent(ctx, w, dots)
+	if left, err := wire.EndData(dots); err != nil {
+		reply, stopped := c.stoppedBy(ctx, w, err)
+		if e, ok := stopped.(*Error); ok && e.Reply.Code == 0 {
+			// crypto/tls may not count what it has written.
+			e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
+		}
+		return reply, stopped
+	}
+	c.lastWords(ctx, w, answers)
+	return Reply{}, nil
 }
 
 var errIncomplete = errors.New("the content is not complete")
@@ -61,30 +87,30 @@ func (c *Client) interrupted(ctx context.Context, w *contentWriter) (Reply, erro
 	return reply, err
 }
 
-// endContent sends the end of data and waits for the last word. From here on,
-// whatever keeps the reply away leaves the outcome unknown.
-func (c *Client) endContent(ctx context.Context, w *contentWriter, dots *wire.DotWriter) (Reply, error) {
+// lastWords reads the replies to the end of data. Whatever keeps one away leaves
+// the outcome unknown for whom it was due.
+func (c *Client) lastWords(ctx context.Context, w *contentWriter, answers []answer) {
 	const op = "end of data"
-	if left, err := wire.EndData(dots); err != nil {
-		reply, stopped := c.stoppedBy(ctx, w, err)
-		if e, ok := stopped.(*Error); ok && e.Reply.Code == 0 {
-			// crypto/tls may not count what it has written.
-			e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
+	for i := range answers {
+		r, err := wire.Reply{}, c.link.readWithin(c.opts.Timeouts.DataTermination)
+		if err == nil {
+			r, err = w.reply()
 		}
-		return reply, stopped
+		a := &answers[i]
+		a.reply, a.err = c.judge(ctx, op, "2", r, err)
+		if e, ok := a.err.(*Error); ok && e.Reply.Code == 0 {
+			e.Unknown = true
+		}
+		if c.failure != errIncomplete {
+			unknown := a.err
+			if a.reply.Code != 0 { // 421: the server has answered for one, and goes.
+				unknown = &Error{Op: op, Err: fmt.Errorf("the session ended before this reply (%v)", a.err), Unknown: true}
+			}
+			fill(answers[i+1:], unknown)
+			return
+		}
 	}
-	r, err := wire.Reply{}, c.link.readWithin(c.opts.Timeouts.DataTermination)
-	if err == nil {
-		r, err = w.reply()
-	}
-	reply, err := c.judge(ctx, op, "2", r, err)
-	if c.failure == errIncomplete {
-		c.failure = nil
-	}
-	if e, ok := err.(*Error); ok && e.Reply.Code == 0 {
-		e.Unknown = true
-	}
-	return reply, err
+	c.failure = nil
 }
 
 // contentWriter writes the blocks of the content. A content of more than one is

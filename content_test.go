@@ -23,11 +23,14 @@ type recorder struct {
 	ended   bool   // by the end of data
 	verbs   string // of the commands
 	offers  string // an extension
+	lmtp    bool   // it answers for each recipient
 	done    chan struct{}
 }
 
-func record(conn net.Conn) *recorder {
-	r := &recorder{done: make(chan struct{})}
+func record(conn net.Conn) *recorder { return recordAs(conn, &recorder{}) }
+
+func recordAs(conn net.Conn, r *recorder) *recorder {
+	r.done = make(chan struct{})
 	go func() {
 		defer close(r.done)
 		defer conn.Close()
@@ -41,6 +44,7 @@ func (r *recorder) serve(conn net.Conn) {
 	defer func() { r.content, r.verbs = content.String(), verbs.String() }()
 	lines := bufio.NewReader(conn)
 	reply := "220 mx.example.net"
+	recipients := 0
 	for {
 		if _, err := io.WriteString(conn, reply+"\r\n"); err != nil {
 			return
@@ -52,8 +56,15 @@ func (r *recorder) serve(conn net.Conn) {
 		verb, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 		verbs.WriteString(verb + " ")
 		reply = "250 ok"
-		if verb == "EHLO" {
+		switch verb {
+		case "EHLO", "LHLO":
 			reply = "250-mx.example.net\r\n250 " + r.offers
+		case "AUTH":
+			reply = "235 welcome"
+		case "MAIL":
+			recipients = 0
+		case "RCPT":
+			recipients++
 		}
 		if line != "DATA\r\n" {
 			continue
@@ -67,6 +78,9 @@ func (r *recorder) serve(conn net.Conn) {
 			}
 		}
 		r.ended = true
+		if r.lmtp {
+			reply = strings.TrimSuffix(strings.Repeat("250 ok\r\n", recipients), "\r\n")
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,8 +30,8 @@ const (
 // be used by many goroutines at once, keeps sessions for the next mail, and is
 // not to be copied or changed once it is in use. Close it at the end.
 type Mailer struct {
-	Addr      string      // host and port, as in "smtp.example.com:587"
-	TLS       TLSPolicy   // zero: TLS is required
+	Addr      string      // host and port, as in "smtp.example.com:587", or "unix:/path" for a local socket
+	TLS       TLSPolicy   // zero: TLS is required, but not on a local socket
 	TLSConfig *tls.Config // nil: the certificate must be valid for the host of Addr
 	Auth      []Mechanism // best first; nil: no authentication
 	Options   Options     // of each session
@@ -126,16 +127,13 @@ func stale(ctx context.Context, c *Client, err error) bool {
 // Dial returns a new session that is ready for Send: connected, under TLS and
 // authenticated as the Mailer says. It is the caller's to Quit or Close.
 func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
-	host, port, err := net.SplitHostPort(m.Addr)
-	if err != nil || host == "" || port == "" {
-		return nil, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
-	}
-	if m.TLS > TLSNone {
-		return nil, &FieldError{"Mailer.TLS", fmt.Errorf("%d is no TLSPolicy", m.TLS)}
+	to, err := m.server()
+	if err != nil {
+		return nil, err
 	}
 	opts := m.Options
-	opts.ServerName = cmp.Or(opts.ServerName, host)
-	conn, err := m.connect(ctx)
+	opts.ServerName = cmp.Or(opts.ServerName, to.host)
+	conn, err := m.connect(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +141,8 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	// Behind a dialer of the caller's, TLS may be that of a proxy, and a loopback
 	// address a tunnel: neither protects the way to the server.
 	c.tls = nil
-	c.trusted = m.TLS == TLSNone && m.DialContext == nil && isLoopback(conn.RemoteAddr())
-	if err := m.begin(ctx, c, port); err != nil {
+	c.trusted = to.tls == TLSNone && m.DialContext == nil && isLocal(conn.RemoteAddr())
+	if err := m.begin(ctx, c, to); err != nil {
 		if c.failure == nil { // The server only said no.
 			quit(ctx, c)
 		}
@@ -154,7 +152,33 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	return c, nil
 }
 
-func (m *Mailer) connect(ctx context.Context) (net.Conn, error) {
+// server is where a Mailer connects to, and how.
+type server struct {
+	network, addr, host, port string
+	tls                       TLSPolicy
+}
+
+// server reads Addr and TLS. A unix socket is on this host: unless it is asked
+// for by name, there is no TLS on it.
+func (m *Mailer) server() (s server, err error) {
+	if m.TLS > TLSNone {
+		return s, &FieldError{"Mailer.TLS", fmt.Errorf("%d is no TLSPolicy", m.TLS)}
+	}
+	if path, ok := strings.CutPrefix(m.Addr, "unix:"); ok {
+		if s = (server{network: "unix", addr: path, tls: m.TLS}); m.TLS == TLSRequired {
+			s.tls = TLSNone
+		}
+		return s, nil
+	}
+	s = server{network: "tcp", addr: m.Addr, tls: m.TLS}
+	s.host, s.port, err = net.SplitHostPort(m.Addr)
+	if err != nil || s.host == "" || s.port == "" {
+		return s, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
+	}
+	return s, nil
+}
+
+func (m *Mailer) connect(ctx context.Context, to server) (net.Conn, error) {
 	op := "connect to " + m.Addr
 	if ctx.Err() != nil {
 		return nil, &Error{Op: op, Err: contextError(ctx), transient: true}
@@ -166,7 +190,7 @@ func (m *Mailer) connect(ctx context.Context) (net.Conn, error) {
 	timeout := m.Options.Timeouts.orDefaults().Connect
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no connection within %v: %w", timeout, os.ErrDeadlineExceeded))
 	defer cancel()
-	conn, err := dial(limited, "tcp", m.Addr)
+	conn, err := dial(limited, to.network, to.addr)
 	switch {
 	case err == nil && conn == nil:
 		err = errors.New("DialContext returned no connection")
@@ -193,8 +217,8 @@ func explainDial(err error) error {
 }
 
 // begin brings a new session to where mail can be sent.
-func (m *Mailer) begin(ctx context.Context, c *Client, port string) error {
-	implicit := m.TLS == TLSImplicit || m.TLS == TLSRequired && port == "465"
+func (m *Mailer) begin(ctx context.Context, c *Client, to server) error {
+	implicit := to.tls == TLSImplicit || to.tls == TLSRequired && to.port == "465"
 	if implicit {
 		if err := c.handshake(ctx, "TLS", m.TLSConfig); err != nil {
 			return err
@@ -203,7 +227,7 @@ func (m *Mailer) begin(ctx context.Context, c *Client, port string) error {
 	if err := c.Hello(ctx); err != nil {
 		return err
 	}
-	if m.TLS == TLSRequired && !implicit {
+	if to.tls == TLSRequired && !implicit {
 		if err := c.StartTLS(ctx, m.TLSConfig); err != nil {
 			return err
 		}
@@ -217,9 +241,14 @@ func (m *Mailer) begin(ctx context.Context, c *Client, port string) error {
 	return c.Auth(ctx, m.Auth...)
 }
 
-func isLoopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
+func isLocal(addr net.Addr) bool {
+	switch addr := addr.(type) {
+	case *net.TCPAddr:
+		return addr.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
 }
 
 // takeIdle returns the session that was used last, or nil if there is none.

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -763,4 +764,48 @@ func proxy(listener net.Listener, addr string) {
 	}()
 	io.Copy(conn, onward)
 	conn.Close()
+}
+
+// TestUnixSocket: a local socket, in LMTP, without TLS unless that is asked for.
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	directory, err := os.MkdirTemp("", "") // a short path: sockets have room for about 100 octets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "lmtp")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	servers := make(chan *recorder, 10)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			servers <- recordAs(conn, &recorder{offers: "AUTH PLAIN", lmtp: true})
+		}
+	}()
+	mailer := &smtp.Mailer{Addr: "unix:" + path, Auth: smtp.Password("user", "pencil")}
+	mailer.Options.LMTP = true
+	if _, err := mailer.Send(t.Context(), letter("bob@example.net", "carol@example.org")); err != nil {
+		t.Fatal(err)
+	}
+	mailer.Close()
+	server := <-servers
+	if <-server.done; server.verbs != "LHLO AUTH MAIL RCPT RCPT DATA QUIT " {
+		t.Errorf("the server was told %s", server.verbs)
+	}
+	mailer = &smtp.Mailer{Addr: "unix:" + path, TLS: smtp.TLSImplicit, TLSConfig: &tls.Config{ServerName: "localhost"}}
+	if _, err := mailer.Dial(t.Context()); err == nil {
+		t.Error("TLS that was asked for was not begun")
+	}
+	mailer = &smtp.Mailer{Addr: "unix:" + filepath.Join(directory, "missing")}
+	if _, err := mailer.Dial(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing socket: %v", err)
+	}
 }

@@ -89,6 +89,7 @@ func converse(t *testing.T, script *transcript.Script) []string {
 		LocalName:     "client.example.com",
 		ServerName:    "localhost",
 		PlaintextAuth: script.With["plaintext-auth"] == "yes",
+		LMTP:          script.With["lmtp"] == "yes",
 		Disable:       words(script.With, "disable", ""),
 	})
 	report := drive(ctx, client, script.With, roots)

@@ -44,6 +44,10 @@ type Options struct {
 	// takes it from Addr; StartTLS then needs it in its tls.Config.
 	ServerName string
 
+	// LMTP speaks the protocol of local delivery (RFC 2033), in which each
+	// recipient has a reply of its own to the content.
+	LMTP bool
+
 	// PlaintextAuth allows credentials to be sent without TLS, in the clear.
 	PlaintextAuth bool
 
@@ -134,10 +138,14 @@ func (c *Client) Hello(ctx context.Context) error {
 		return err
 	}
 	c.extensions, c.result = nil, nil
-	reply, err := c.hello(ctx, "EHLO")
+	verb := "EHLO"
+	if c.opts.LMTP { // RFC 2033, section 4.1.
+		verb = "LHLO"
+	}
+	reply, err := c.hello(ctx, verb)
 	// RFC 5321, section 3.2: "command not recognized" is what 500 says, and 502
 	// from a server that knows of the verb (section 4.2.4).
-	if e, ok := err.(*Error); ok && (e.Reply.Code == 500 || e.Reply.Code == 502) {
+	if e, ok := err.(*Error); ok && !c.opts.LMTP && (e.Reply.Code == 500 || e.Reply.Code == 502) {
 		if _, err = c.hello(ctx, "HELO"); err == nil {
 			c.extensions = map[string]string{}
 		}

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -277,9 +278,14 @@ func (c *Client) run(ctx context.Context, steps []step, pipelining bool) []answe
 }
 
 // loneDot ends a transaction in which DATA was accepted and no recipient (RFC
-// 2920, section 3.1). What the server says to that matters to nobody.
+// 2920, section 3.1). What the server says to that matters to nobody. In LMTP it
+// would say nothing.
 func (c *Client) loneDot(ctx context.Context) {
-	c.content(ctx, nothing{})
+	if c.opts.LMTP {
+		c.end(errors.New("content was invited for nobody"))
+		return
+	}
+	c.content(ctx, nothing{}, 0)
 }
 
 type nothing struct{}
@@ -289,14 +295,21 @@ func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
 // deliver sends the content, if the answer to DATA has invited it, and settles
 // the outcome of all who were accepted so far.
 func (c *Client) deliver(ctx context.Context, result *Result, data answer, body io.WriterTo) {
-	reply, err := data.reply, data.err
-	if err == nil {
-		reply, err = c.content(ctx, body)
+	accepted := result.open()
+	answers := []answer{data}
+	if data.err == nil {
+		answers = c.content(ctx, body, len(accepted))
 	}
-	if err != nil {
+	refused := false
+	for k, i := range accepted {
+		a := answers[min(k, len(answers)-1)] // one for all, but in LMTP
+		recipient := &result.Recipients[i]
+		recipient.Outcome, recipient.Reply, recipient.Err = outcomeOf(a.err), a.reply, a.err
+		refused = refused || a.err != nil
+	}
+	if refused {
 		c.tidy(ctx)
 	}
-	result.settle(outcomeOf(err), reply, err)
 }
 
 // tidy drops a transaction that was refused, so that the session can be used
