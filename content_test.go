@@ -22,6 +22,7 @@ type recorder struct {
 	content string
 	ended   bool   // by the end of data
 	verbs   string // of the commands
+	mail    string // the last MAIL command
 	offers  string // an extension
 	lmtp    bool   // it answers for each recipient
 	done    chan struct{}
@@ -63,6 +64,7 @@ func (r *recorder) serve(conn net.Conn) {
 			reply = "235 welcome"
 		case "MAIL":
 			recipients = 0
+			r.mail = strings.TrimSuffix(line, "\r\n")
 		case "RCPT":
 			recipients++
 		}

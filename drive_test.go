@@ -40,6 +40,12 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 				m.Delivery.Accept = smtp.AcceptAll
 			}
 			result, err = c.Send(ctx, m)
+		case "send-params":
+			result, err = c.Send(ctx, letterWithParams())
+		case "send-requiretls":
+			m := letter("bob@example.net")
+			m.Delivery.RequireTLS = true
+			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())
 		default:
@@ -53,6 +59,14 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		}
 	}
 	return report
+}
+
+// letterWithParams asks for what has no field.
+func letterWithParams() *smtp.Message {
+	m := letter("bob@example.net")
+	m.Delivery.Params = []smtp.Param{{Keyword: "BY", Value: "120;R", Extension: "DELIVERBY"}, {Keyword: "MT-PRIORITY", Value: "3"}, {Keyword: "AUTH", Value: "<>"}}
+	m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Params: []smtp.Param{{Keyword: "RRVS", Value: "2014-04-03T23:01:00Z"}}}}
+	return m
 }
 
 // letterWithStatus asks for all that RFC 3461 has.

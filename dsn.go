@@ -101,12 +101,3 @@ func xtext(s string, limit int) (string, error) {
 	}
 	return encoded, nil
 }
-
-// wantsStatus tells whether e asks for anything that needs the extension DSN.
-func (e Envelope) wantsStatus() bool {
-	return e.Return != 0 || e.EnvelopeID != ""
-}
-
-func (r Recipient) wantsStatus() bool {
-	return r.Notify != 0 || r.OriginalRecipient != ""
-}

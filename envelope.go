@@ -1,8 +1,10 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postrider/smtp/internal/wire"
@@ -18,6 +20,18 @@ type Envelope struct {
 
 	Return     Return // how much of the mail reports bring back
 	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: nothing
+
+	RequireTLS bool    // TLS with a certificate that is checked, on the whole way (RFC 8689)
+	Params     []Param // of MAIL, beyond these
+}
+
+// Param is a parameter of MAIL or RCPT that an extension of SMTP defines (RFC
+// 5321, section 4.1.2). A server that does not offer the extension is not sent
+// it: that is an error before MAIL.
+type Param struct {
+	Keyword   string // as in "BY"
+	Value     string // as in "120;R"; empty: there is none
+	Extension string // as in "DELIVERBY"; empty: it is called like the parameter
 }
 
 // AcceptPolicy says whom a mail is sent to where the server refuses some of its
@@ -36,6 +50,8 @@ type Recipient struct {
 	Address           string // as in "bob@example.net"
 	Notify            Notify // the events to report; zero: the server's own choice
 	OriginalRecipient string // whom the mail was meant for before it was redirected; empty: not told
+
+	Params []Param // of RCPT, beyond these
 }
 
 // mailOp names the step of MAIL for errors.
@@ -48,7 +64,28 @@ func (e Envelope) mailCommand() (*wire.Command, error) {
 		return nil, &FieldError{"From", err}
 	}
 	command := wire.NewCommand("MAIL").From(path)
+	if e.RequireTLS {
+		command.Param("REQUIRETLS", "")
+	}
+	if err := addParams(command, e.Params); err != nil {
+		return nil, err
+	}
 	return command, addMailStatus(command, e)
+}
+
+// addParams adds what the caller asks for by name, but for what has a field.
+func addParams(command *wire.Command, params []Param) error {
+	for i, param := range params {
+		field := fmt.Sprintf("Params[%d]", i)
+		switch strings.ToUpper(param.Keyword) {
+		case "SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "NOTIFY", "ORCPT", "REQUIRETLS":
+			return &FieldError{field, fmt.Errorf("%s is not set in this way", param.Keyword)}
+		}
+		if _, err := command.Param(param.Keyword, param.Value).Bytes(); err != nil {
+			return &FieldError{field, err}
+		}
+	}
+	return nil
 }
 
 // rcptCommand spells RCPT (RFC 5321, section 4.1.1.3).
@@ -58,7 +95,31 @@ func (r Recipient) rcptCommand() (*wire.Command, error) {
 		return nil, &FieldError{"Address", err}
 	}
 	command := wire.NewCommand("RCPT").To(path)
+	if err := addParams(command, r.Params); err != nil {
+		return nil, err
+	}
 	return command, addRcptStatus(command, r)
+}
+
+// extensions lists the extensions that e and its recipients need.
+func (e Envelope) extensions() (list []string) {
+	add := func(wanted bool, name string) {
+		if wanted {
+			list = append(list, name)
+		}
+	}
+	add(e.RequireTLS, "REQUIRETLS")
+	add(e.Return != 0 || e.EnvelopeID != "", "DSN")
+	params := e.Params
+	for _, recipient := range e.To {
+		add(recipient.Notify != 0 || recipient.OriginalRecipient != "", "DSN")
+		params = append(params[:len(params):len(params)], recipient.Params...)
+	}
+	for _, param := range params {
+		add(true, strings.ToUpper(cmp.Or(param.Extension, param.Keyword)))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // check finds what could not be sent.

@@ -3,6 +3,7 @@ package smtp
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,7 @@ type attachment struct {
 	sevenBit bool          // a message/rfc822 that can go as it is
 	boundary string        // what a file that goes as it is must not hold
 	source   io.ReadCloser // nil: not open
+	onDisk   int64         // what the system says of the size of the file; zero: nothing
 }
 
 // check refuses what could not be written, before anything is.
@@ -115,6 +117,11 @@ func (a *attachment) open() error {
 	source, err := a.File.open()
 	if err != nil {
 		return &FieldError{a.field, err}
+	}
+	if file, ok := source.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			a.onDisk = info.Size()
+		}
 	}
 	ahead := bufio.NewReaderSize(source, 32<<10)
 	a.source = struct {
@@ -177,7 +184,19 @@ func (a *attachment) part() (*format.Part, error) {
 	if a.ContentID != "" {
 		f.identifiers(a.field+".ContentID", "Content-ID", a.ContentID)
 	}
-	return &format.Part{Fields: f.list, Content: a.write}, f.err
+	return &format.Part{Fields: f.list, Content: a.write, Size: a.encodedSize()}, f.err
+}
+
+// encodedSize is the size of what write writes, as far as that is known.
+func (a *attachment) encodedSize() int64 {
+	octets := cmp.Or(a.Size, a.onDisk)
+	switch {
+	case octets == 0:
+		return -1
+	case a.sevenBit:
+		return octets
+	}
+	return format.Base64Len(octets)
 }
 
 // write writes the content and closes the file, which is open for the first

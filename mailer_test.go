@@ -575,7 +575,7 @@ func TestParseURL(t *testing.T) {
 
 func TestEnvelopeIsPlainData(t *testing.T) {
 	t.Parallel()
-	want := smtp.Envelope{From: "<>", Return: smtp.ReturnHeaders, EnvelopeID: "17", To: []smtp.Recipient{
+	want := smtp.Envelope{From: "<>", Accept: smtp.AcceptAll, RequireTLS: true, Params: []smtp.Param{{Keyword: "BY", Value: "60;R", Extension: "DELIVERBY"}}, Return: smtp.ReturnHeaders, EnvelopeID: "17", To: []smtp.Recipient{
 		{Address: "bob@example.net", Notify: smtp.NotifyFailure | smtp.NotifyDelay, OriginalRecipient: "list@example.net"},
 	}}
 	data, err := json.Marshal(want)

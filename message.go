@@ -132,7 +132,10 @@ func (m *Message) clone() *Message {
 	}
 	p.InReplyTo, p.References = slices.Clone(p.InReplyTo), slices.Clone(p.References)
 	p.Inline, p.Attachments = slices.Clone(p.Inline), slices.Clone(p.Attachments)
-	p.Delivery.To = slices.Clone(p.Delivery.To)
+	p.Delivery.To, p.Delivery.Params = slices.Clone(p.Delivery.To), slices.Clone(p.Delivery.Params)
+	for i, recipient := range p.Delivery.To {
+		p.Delivery.To[i].Params = slices.Clone(recipient.Params)
+	}
 	return &p
 }
 
@@ -349,7 +352,7 @@ func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
 	var f fields
 	f.of(field)(format.Value("Content-Type", mediaType, format.Param{Name: "charset", Value: "utf-8"}))
 	f.of(field)(format.Words("Content-Transfer-Encoding", body.Encoding))
-	return &format.Part{Fields: f.list, Content: body.Write}, f.err
+	return &format.Part{Fields: f.list, Content: body.Write, Size: body.Len()}, f.err
 }
 
 // multipart joins parts to a multipart of a subtype; one part stays as it is.

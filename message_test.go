@@ -2,9 +2,11 @@ package smtp_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -120,6 +122,45 @@ func TestGolden(t *testing.T) {
 			}
 			checkBytes(t, got)
 		})
+	}
+}
+
+// TestSizeIsDeclared: the size that MAIL declares is that of what is sent, and
+// nothing is read to find it.
+func TestSizeIsDeclared(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "figures.bin")
+	if err := os.WriteFile(path, octets, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	messages := shapes()
+	for i := range 5 {
+		m := letter("bob@example.net")
+		m.Attachments = []smtp.File{smtp.FilePath(path), sized(int64(57*3 + i)), {Name: "a.eml", Type: "message/rfc822", Size: 14, Open: opener("Subject: x\r\n\r\n")}}
+		messages[fmt.Sprintf("files %d", i)] = m
+	}
+	for name, m := range messages {
+		known := true
+		for _, file := range m.Attachments {
+			known = known && (file.Size > 0 || name[:5] == "files")
+		}
+		ours, theirs := net.Pipe()
+		server := recordAs(theirs, &recorder{offers: "SIZE 1000000"})
+		c := smtp.NewClient(ours, nil)
+		if err := c.Hello(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Send(t.Context(), m)
+		c.Quit(t.Context())
+		<-server.done
+		sent := len(strings.TrimSuffix(strings.ReplaceAll("\r\n"+server.content, "\r\n..", "\r\n."), ".\r\n")) - 2
+		want := "MAIL FROM:<ann@example.com>"
+		if known {
+			want += fmt.Sprintf(" SIZE=%d", sent)
+		}
+		if from := cmp.Or(m.Sender, &smtp.Address{Address: "ann@example.com"}); err != nil || server.mail != strings.Replace(want, "ann@example.com", from.Address, 1) {
+			t.Errorf("%s: %s before %d octets, %v", name, server.mail, sent, err)
+		}
 	}
 }
 
@@ -315,6 +356,15 @@ func TestBadInput(t *testing.T) {
 		},
 		"Delivery.To[0].OriginalRecipient": func(m *smtp.Message) {
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "a\r\nb"}}
+		},
+		"Delivery.Accept":     func(m *smtp.Message) { m.Delivery.Accept = 9 },
+		"Delivery.Params[0]":  func(m *smtp.Message) { m.Delivery.Params = []smtp.Param{{Keyword: "BY", Value: "1 2"}} },
+		"Delivery.Params[0] ": func(m *smtp.Message) { m.Delivery.Params = []smtp.Param{{Keyword: "BY\r\n"}} },
+		"Delivery.Params[1]": func(m *smtp.Message) {
+			m.Delivery.Params = []smtp.Param{{Keyword: "BY"}, {Keyword: "size", Value: "1"}}
+		},
+		"Delivery.To[0].Params[0]": func(m *smtp.Message) {
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Params: []smtp.Param{{Keyword: "NOTIFY", Value: "NEVER"}}}}
 		},
 		"Delivery.Return":       func(m *smtp.Message) { m.Delivery.Return = 9 },
 		"Delivery.EnvelopeID":   func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },

@@ -331,12 +331,13 @@ func (c *Client) offers(op string, e Envelope) error {
 	if c.extensions == nil && c.failure == nil {
 		return &Error{Op: op, Err: errHelloFirst}
 	}
-	wanted := e.wantsStatus()
-	for _, recipient := range e.To {
-		wanted = wanted || recipient.wantsStatus()
+	for _, name := range e.extensions() {
+		if _, ok := c.Extension(name); !ok && c.failure == nil {
+			return &Error{Op: op, Err: &UnsupportedError{Extension: name}}
+		}
 	}
-	if _, ok := c.Extension("DSN"); wanted && !ok && c.failure == nil {
-		return &Error{Op: op, Err: &UnsupportedError{Extension: "DSN"}}
+	if e.RequireTLS && (c.tls == nil || len(c.tls.ConnectionState().VerifiedChains) == 0) && c.failure == nil { // RFC 8689, section 4.2.1.
+		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -167,6 +169,9 @@ func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
 func (c *Client) sendTo(ctx context.Context, p *prepared, result *Result, left []int) {
 	e := p.message.Delivery
 	steps, err := c.envelopeSteps(e)
+	if err == nil {
+		err = c.declareSize(steps[0], p)
+	}
 	for err == nil && len(left) > 0 {
 		var batch, rest []int
 		if batch, rest, err = c.take(left, e); err == nil {
@@ -223,6 +228,22 @@ func (c *Client) envelopeSteps(e Envelope) ([]step, error) {
 		steps = append(steps, rcpt)
 	}
 	return steps, nil
+}
+
+// declareSize tells the server the size of the message (RFC 1870), if the server
+// wants to know and it is known without reading it. What is too big for the
+// server is not even begun.
+func (c *Client) declareSize(mail step, p *prepared) error {
+	params, wanted := c.Extension("SIZE")
+	size, known := p.Len()
+	if !wanted || !known {
+		return nil
+	}
+	if most, err := strconv.ParseInt(params, 10, 64); err == nil && most > 0 && size > most {
+		return &Error{Op: mail.op, Err: fmt.Errorf("the message has %d octets, and the server takes %d", size, most)}
+	}
+	mail.command.Param("SIZE", strconv.FormatInt(size, 10))
+	return nil
 }
 
 // transact runs a transaction to its end, whatever that is. DATA goes with the

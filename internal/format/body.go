@@ -80,6 +80,28 @@ func (b TextBody) Write(w io.Writer) error {
 	return encoder.Close()
 }
 
+// Len returns how many octets Write writes.
+func (b TextBody) Len() int64 {
+	switch b.Encoding {
+	case SevenBit:
+		return int64(len(b.text))
+	case Base64:
+		return Base64Len(int64(len(b.text)))
+	}
+	counter := &counter{w: io.Discard}
+	b.Write(counter)
+	return counter.n
+}
+
+// Base64Len returns how many octets a Base64Writer makes of n.
+func Base64Len(n int64) int64 {
+	length := n / base64In * int64(base64Out)
+	if rest := n % base64In; rest > 0 {
+		length += (rest+2)/3*4 + int64(len("\r\n"))
+	}
+	return length
+}
+
 // canonical gives every line its CRLF, also the last.
 func canonical(text string) string {
 	if strings.Count(text, "\n") != strings.Count(text, "\r\n") {

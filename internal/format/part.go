@@ -13,6 +13,28 @@ type Part struct {
 	Boundary string
 	Parts    []*Part
 	Content  func(io.Writer) error // nil for a multipart
+	Size     int64                 // of the content as it is written; less than none: not known
+}
+
+// Len returns how many octets WriteTo writes, unless the size of a content is
+// not known. It is arithmetic: nothing is read.
+func (p *Part) Len() (n int64, known bool) {
+	for _, field := range p.Fields {
+		n += int64(len(field.raw))
+	}
+	n += int64(len("\r\n"))
+	if p.Content != nil {
+		return n + p.Size, p.Size >= 0
+	}
+	for _, child := range p.Parts {
+		length, known := child.Len()
+		if !known {
+			return 0, false
+		}
+		n += length + int64(len("\r\n--\r\n")+len(p.Boundary))
+	}
+	// The last boundary has two hyphens more, the first lacks a line end.
+	return n + int64(len("\r\n----\r\n")+len(p.Boundary)-len("\r\n")), true
 }
 
 // WriteTo implements io.WriterTo.
