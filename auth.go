@@ -84,7 +84,9 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
-	if err := c.authenticate(ctx, op, mechanism.Name(), client); err != nil {
+	err = c.authenticate(ctx, op, mechanism.Name(), client)
+	c.opts.Trace.authenticated(ctx, mechanism.Name(), err)
+	if err != nil {
 		return adviseAuth(err)
 	}
 	if client, ok := client.(interface{ Done() error }); ok {

@@ -38,7 +38,12 @@ func (c *Client) writeContent(ctx context.Context, body io.WriterTo, answers []a
 	// Until the end of data no step may write, not even one that follows a panic
 	// of the body: it would become content.
 	c.failure = errIncomplete
-	w := &contentWriter{client: c}
+	w := &contentWriter{ctx: ctx, client: c, total: -1}
+	if sized, ok := body.(interface{ Len() (int64, bool) }); ok {
+		if n, known := sized.Len(); known {
+			w.total = n
+		}
+	}
 	defer w.finish()
 	if c.block == nil {
 		c.block = make([]byte, 0, blockSize)
@@ -117,9 +122,11 @@ func (c *Client) lastWords(ctx context.Context, w *contentWriter, answers []answ
 // written while the reply is awaited already: a server that says no in the
 // middle is heard, and need not be sent the rest.
 type contentWriter struct {
-	client *Client
-	blocks int
-	heard  chan heard // nil: nobody listens yet
+	ctx            context.Context // for the hook: the writer lives as long as one call
+	client         *Client
+	blocks         int
+	written, total int64      // octets; a total of less than none is not known
+	heard          chan heard // nil: nobody listens yet
 }
 
 type heard struct {
@@ -136,7 +143,10 @@ func (w *contentWriter) Write(block []byte) (int, error) {
 		w.heard = make(chan heard, 1)
 		go w.listen()
 	}
-	return w.client.link.write(block, w.client.opts.Timeouts.DataBlock)
+	n, err := w.client.link.write(block, w.client.opts.Timeouts.DataBlock)
+	w.written += int64(n)
+	w.client.opts.Trace.content(w.ctx, w.written, w.total)
+	return n, err
 }
 
 // listen reads the reply, and stops the writing: if that is not over yet, the

@@ -187,6 +187,32 @@ func ExampleOptions() {
 	mailer.Options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
+// A progress bar for a long content.
+func ExampleTrace() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	mailer.Options.Trace = &smtp.Trace{
+		Content: func(_ context.Context, written, total int64) {
+			if total > 0 {
+				fmt.Printf("%3d %%\n", 100*written/total)
+			}
+		},
+	}
+	message := exampleMessage("bob@example.net")
+	message.Attachments = []smtp.File{smtp.FileBytes("photo.jpg", make([]byte, 100_000))}
+	if _, err := mailer.Send(ctx, message); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	//  23 %
+	//  47 %
+	//  71 %
+	//  95 %
+	// 100 %
+}
+
 // A server in a URL, as configurations have it.
 func ExampleParseURL() {
 	mailer, err := smtp.ParseURL("smtps://ann%40example.com:secret@smtp.example.com")

@@ -65,6 +65,12 @@ type idleSession struct {
 // result is never nil; the error is nil only if every recipient was accepted.
 // What cannot be sent is found before the server is even dialled.
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
+	result, err := m.send(ctx, message)
+	m.Options.Trace.done(ctx, result, err)
+	return result, err
+}
+
+func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 	p, err := message.prepare((*attachment).open)
 	if err != nil {
 		return p.unsent(err)
@@ -134,6 +140,7 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	opts := m.Options
 	opts.ServerName = cmp.Or(opts.ServerName, to.host)
 	conn, err := m.connect(ctx, to)
+	m.Options.Trace.connected(ctx, m.Addr, err)
 	if err != nil {
 		return nil, err
 	}

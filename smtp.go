@@ -65,6 +65,9 @@ type Options struct {
 	// Logger, if not nil, gets a debug record for each command and each reply.
 	// Credentials are replaced by *** and content is left out.
 	Logger *slog.Logger
+
+	// Trace, if not nil, has hooks for what happens, as for a progress bar.
+	Trace *Trace
 }
 
 // Timeouts bound each wait; a context can only shorten them. Zero fields have
@@ -137,6 +140,12 @@ func (c *Client) Hello(ctx context.Context) error {
 	if err := c.greeting(ctx); err != nil {
 		return err
 	}
+	err := c.introduce(ctx)
+	c.opts.Trace.hello(ctx, c.extensions, err)
+	return err
+}
+
+func (c *Client) introduce(ctx context.Context) error {
 	c.extensions, c.result = nil, nil
 	verb := "EHLO"
 	if c.opts.LMTP { // RFC 2033, section 4.1.
@@ -265,7 +274,9 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 		return c.fail(ctx, op, err)
 	}
 	over := tls.Client(c.link.Conn, config)
-	if err := over.Handshake(); err != nil {
+	err := over.Handshake()
+	c.opts.Trace.tls(ctx, over, err)
+	if err != nil {
 		return c.fail(ctx, op, explainTLS(err))
 	}
 	c.tls, c.link.Conn = over, over
@@ -398,6 +409,12 @@ func (c *Client) dataStep() step {
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
+	result, err := c.sendMessage(ctx, m)
+	c.opts.Trace.done(ctx, result, err)
+	return result, err
+}
+
+func (c *Client) sendMessage(ctx context.Context, m *Message) (*Result, error) {
 	p, err := m.prepare((*attachment).open)
 	if err != nil {
 		return p.unsent(err)
@@ -493,6 +510,7 @@ func (c *Client) judge(ctx context.Context, op, want string, r wire.Reply, err e
 	if c.opts.Logger != nil {
 		c.opts.Logger.DebugContext(ctx, "smtp reply", "text", reply.transcript())
 	}
+	c.opts.Trace.reply(ctx, op, reply)
 	c.answered = c.answered || reply.Code != 421
 	switch class := strconv.Itoa(reply.Code / 100); {
 	case strings.Contains(want, class):

@@ -201,6 +201,7 @@ func (c *Client) transaction(ctx context.Context, p *prepared, whole *Result, st
 		result.Recipients = append(result.Recipients, whole.Recipients[i])
 	}
 	c.result = result
+	c.opts.Trace.transaction(ctx, p.message.Delivery.From, len(batch))
 	refused = c.transact(ctx, result, own, p.message.Delivery.Accept, p.draft)
 	c.result = nil
 	for k, i := range batch {
