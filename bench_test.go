@@ -1,11 +1,16 @@
 package smtp_test
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
 )
 
 // sized is a file of n octets that costs nothing to read.
@@ -79,25 +84,89 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// BenchmarkRoundTrips reports how often a mail has to wait for the server, on a
+// session that is warm, and from the dial to the acceptance of the first mail,
+// with STARTTLS and AUTH.
+func BenchmarkRoundTrips(b *testing.B) {
+	for _, recipients := range []int{1, 100} {
+		b.Run(fmt.Sprintf("warm, %d recipients", recipients), func(b *testing.B) {
+			ours, theirs := net.Pipe()
+			recordAs(theirs, &recorder{offers: "PIPELINING"})
+			conn := &flights{Conn: ours}
+			c := smtp.NewClient(conn, nil)
+			defer c.Close()
+			if err := c.Hello(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			before, mails := conn.count, 0
+			for b.Loop() {
+				if _, err := c.Send(b.Context(), letter(addresses(recipients)...)); err != nil {
+					b.Fatal(err)
+				}
+				mails++
+			}
+			b.ReportMetric(float64(conn.count-before)/float64(mails), "roundtrips/mail")
+		})
+	}
+	b.Run("dial to accepted", func(b *testing.B) {
+		server := smtptest.NewServer(b, func(s *smtptest.Server) { s.MaxMessages = 1_000_000 })
+		waits, mails := 0, 0
+		for b.Loop() {
+			var conn *flights
+			mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
+			mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dialled, err := new(net.Dialer).DialContext(ctx, network, addr)
+				conn = &flights{Conn: dialled}
+				return conn, err
+			}
+			c, err := mailer.Dial(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := c.Send(b.Context(), letter("bob@example.net")); err != nil {
+				b.Fatal(err)
+			}
+			waits += conn.count + 1 // the one for the greeting comes before any writing
+			mails++
+			c.Close()
+		}
+		b.ReportMetric(float64(waits)/float64(mails), "roundtrips/mail")
+	})
+}
+
 // swallow is a server that accepts everything at no cost worth counting.
 func swallow(conn net.Conn) {
 	defer conn.Close()
+	lines := bufio.NewReaderSize(conn, 64<<10)
 	buffer := make([]byte, 64<<10)
-	reply, content := "220 mx\r\n", false
+	reply := "220 mx\r\n"
 	for {
-		if _, err := io.WriteString(conn, reply); err != nil {
-			return
+		if lines.Buffered() == 0 { // A group is answered at once.
+			if _, err := io.WriteString(conn, reply); err != nil {
+				return
+			}
+			if strings.HasSuffix(reply, "354 go\r\n") {
+				for n := 0; n < 5 || string(buffer[n-5:n]) != "\r\n.\r\n"; {
+					var err error
+					if n, err = conn.Read(buffer); err != nil {
+						return
+					}
+				}
+				io.WriteString(conn, "250 ok\r\n")
+			}
+			reply = ""
 		}
-		n, err := conn.Read(buffer)
-		for content && err == nil && (n < 5 || string(buffer[n-5:n]) != "\r\n.\r\n") {
-			n, err = conn.Read(buffer)
-		}
+		line, err := lines.ReadSlice('\n')
 		if err != nil {
 			return
 		}
-		reply, content = "250 ok\r\n", !content && string(buffer[:n]) == "DATA\r\n"
-		if content {
-			reply = "354 go\r\n"
+		switch string(line[:4]) {
+		case "EHLO":
+			reply += "250-mx\r\n250 PIPELINING\r\n"
+		case "DATA":
+			reply += "354 go\r\n"
+		default:
+			reply += "250 ok\r\n"
 		}
 	}
 }

@@ -363,3 +363,47 @@ func TestSplitting(t *testing.T) {
 		})
 	}
 }
+
+// TestOneMessageManyClients: a thousand sends from many goroutines, each on its
+// own client, share one Message; each is a mail of its own.
+func TestOneMessageManyClients(t *testing.T) {
+	t.Parallel()
+	const clients, mails = 50, 20
+	message := shapes()["everything"]
+	message.MessageID = ""
+	before := snapshot(message)
+	ids := make(chan string, clients*mails)
+	var senders sync.WaitGroup
+	for range clients {
+		senders.Go(func() {
+			ours, theirs := net.Pipe()
+			server := recordAs(theirs, &recorder{offers: "PIPELINING"})
+			c := smtp.NewClient(ours, nil)
+			if err := c.Hello(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+			for range mails {
+				result, err := c.Send(t.Context(), message)
+				if err != nil {
+					t.Error(err)
+				}
+				ids <- result.MessageID
+			}
+			c.Quit(t.Context())
+			<-server.done
+			if got := strings.Count(server.content, "\nMessage-ID: "); got != mails {
+				t.Errorf("%d mails arrived", got)
+			}
+		})
+	}
+	senders.Wait()
+	close(ids)
+	seen := map[string]bool{}
+	for id := range ids {
+		seen[id] = true
+	}
+	if len(seen) != clients*mails || snapshot(message) != before {
+		t.Errorf("%d identifiers; the message is now %s", len(seen), snapshot(message))
+	}
+}
