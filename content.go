@@ -61,14 +61,28 @@ func (c *Client) writeContent(ctx context.Context, body io.WriterTo, answers []a
 		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
 	}
 	if left, err := wire.EndData(dots); err != nil {
-		reply, stopped := c.stoppedBy(ctx, w, err)
-		if e, ok := stopped.(*Error); ok && e.Reply.Code == 0 {
-			// crypto/tls may not count what it has written.
-			e.Unknown = left || c.tls != nil && !errors.Is(err, wire.ErrBareCR)
-		}
-		return reply, stopped
+		return c.endFailed(ctx, w, answers, left, err)
 	}
 	c.lastWords(ctx, w, answers)
+	return Reply{}, nil
+}
+
+// endFailed tells what became of a content whose end could not be written, or
+// was written and yet an error returned: then only the replies tell more.
+func (c *Client) endFailed(ctx context.Context, w *contentWriter, answers []answer, left bool, err error) (Reply, error) {
+	overTLS := c.link.Conn != c.link.raw // crypto/tls may not count what it has written
+	if !left && (!overTLS || errors.Is(err, wire.ErrBareCR)) {
+		return c.stoppedBy(ctx, w, err)
+	}
+	if !c.link.isStopped() && !c.link.lost(err) {
+		e := c.fail(ctx, "end of data", err)
+		e.Unknown = true
+		return Reply{}, e
+	}
+	c.lastWords(ctx, w, answers)
+	if c.failure == nil {
+		c.fail(ctx, "end of data", err)
+	}
 	return Reply{}, nil
 }
 

@@ -46,6 +46,13 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			m := letter("bob@example.net")
 			m.Delivery.RequireTLS = true
 			result, err = c.Send(ctx, m)
+		case "send-all", "send-bob":
+			m := letter("bob@example.net")
+			if step == "send-all" {
+				m = letter("bob@example.net", "carol@example.org")
+				m.Delivery.Accept = smtp.AcceptAll
+			}
+			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())
 		default:

@@ -3,6 +3,7 @@ package smtp
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -43,16 +44,17 @@ func (c *Client) take(left []int, e Envelope) (batch, rest []int, err error) {
 	if n := c.limits.mails; n > 0 && c.mails >= n {
 		return nil, nil, c.full(e, fmt.Sprintf("than %d mails", n))
 	}
-	most := cmp.Or(c.limits.recipients, c.opts.MaxRecipients, defaultMaxRecipients)
+	most := cmp.Or(c.limits.recipients, max(c.opts.MaxRecipients, 0), defaultMaxRecipients)
+	named := maps.Clone(c.domains)
 	for _, i := range left {
-		if len(batch) < most && c.admits(e.To[i]) {
+		if len(batch) < most && c.limits.admit(&named, domainOf(e.To[i])) {
 			batch = append(batch, i)
 		} else {
 			rest = append(rest, i)
 		}
 	}
 	switch {
-	case len(batch) == 0:
+	case len(batch) == 0, e.Accept == AcceptAll && len(rest) > 0 && len(c.domains) > 0:
 		return nil, nil, c.full(e, fmt.Sprintf("than %d domains of recipients", c.limits.domains))
 	case e.Accept == AcceptAll && len(rest) > 0:
 		return nil, nil, &FieldError{"Delivery.Accept", fmt.Errorf("is AcceptAll, and of %d recipients only %d go in one transaction", len(left), len(batch))}
@@ -68,21 +70,32 @@ func (c *Client) full(e Envelope, what string) error {
 // 4.5.3.1.8).
 const defaultMaxRecipients = 100
 
-// admits tells whether the session takes the domain of r, and counts it.
-func (c *Client) admits(r Recipient) bool {
-	if c.limits.domains == 0 {
+// admit tells whether a session that has named some domains takes another, and
+// adds it to them.
+func (l limits) admit(named *map[string]bool, domain string) bool {
+	if l.domains == 0 || (*named)[domain] {
 		return true
 	}
-	domain := strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
-	if c.domains[domain] {
-		return true
-	}
-	if len(c.domains) >= c.limits.domains {
+	if len(*named) >= l.domains {
 		return false
 	}
-	if c.domains == nil {
-		c.domains = map[string]bool{}
+	if *named == nil {
+		*named = map[string]bool{}
 	}
-	c.domains[domain] = true
+	(*named)[domain] = true
 	return true
+}
+
+// count notes what a command that is about to go uses up of the limits.
+func (c *Client) count(s step) {
+	switch {
+	case strings.HasPrefix(s.op, "MAIL "):
+		c.mails++
+	case s.domain != "":
+		c.limits.admit(&c.domains, s.domain)
+	}
+}
+
+func domainOf(r Recipient) string {
+	return strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
 }

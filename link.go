@@ -20,6 +20,7 @@ type link struct {
 	mu      sync.Mutex
 	ended   bool      // the context under which we wait has ended
 	stopped bool      // nothing more is to be written: a reply came in the middle of the content
+	reading time.Time // the deadline of reading; zero: none
 	broken  error     // what writing failed of
 	limit   time.Time // of all reading after that; zero: none
 }
@@ -66,14 +67,19 @@ func (l *link) watch(ctx context.Context) (release func()) {
 func (l *link) readWithin(timeout time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var deadline time.Time
+	l.reading = time.Time{}
 	if timeout > 0 {
-		deadline = time.Now().Add(timeout)
+		l.reading = time.Now().Add(timeout)
 	}
-	if !l.limit.IsZero() {
-		deadline = l.limit
+	return l.setReading()
+}
+
+// setReading sets the deadline of reading, or the limit if that is earlier.
+func (l *link) setReading() error {
+	if !l.limit.IsZero() && (l.reading.IsZero() || l.limit.Before(l.reading)) {
+		l.reading = l.limit
 	}
-	return l.set(l.raw.SetReadDeadline, deadline)
+	return l.set(l.raw.SetReadDeadline, l.reading)
 }
 
 // write writes a block within its time-out.
@@ -139,15 +145,16 @@ func (l *link) lost(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken, l.limit = err, time.Now().Add(lastWords)
-	l.set(l.raw.SetReadDeadline, l.limit)
+	l.setReading()
 	return true
 }
 
-// cause returns what is behind an error of reading.
+// cause returns what is behind an error of reading: where writing had failed
+// before, and no context has ended, a time-out is not what matters.
 func (l *link) cause(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.broken != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if l.broken != nil && !l.ended && errors.Is(err, os.ErrDeadlineExceeded) {
 		return l.broken
 	}
 	return err

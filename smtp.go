@@ -146,7 +146,7 @@ func (c *Client) Hello(ctx context.Context) error {
 }
 
 func (c *Client) introduce(ctx context.Context) error {
-	c.extensions, c.result = nil, nil
+	c.extensions, c.limits, c.result = nil, limits{}, nil
 	verb := "EHLO"
 	if c.opts.LMTP { // RFC 2033, section 4.1.
 		verb = "LHLO"
@@ -334,7 +334,7 @@ func (c *Client) mailStep(e Envelope) (step, error) {
 	if err == nil {
 		err = c.offers(op, e)
 	}
-	return step{op, "2", c.opts.Timeouts.Command, command}, err
+	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command}, err
 }
 
 // offers checks that the server has the extensions that an envelope needs.
@@ -378,7 +378,7 @@ func (c *Client) rcptStep(r Recipient) (step, error) {
 	if err == nil {
 		err = c.offers(op, Envelope{To: []Recipient{r}})
 	}
-	return step{op, "2", c.opts.Timeouts.Command, command}, err
+	return step{op, "2", c.opts.Timeouts.Command, command, domainOf(r)}, err
 }
 
 // Data sends the content to the recipients accepted so far, and ends the
@@ -402,7 +402,7 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 }
 
 func (c *Client) dataStep() step {
-	return step{"DATA", "3", c.opts.Timeouts.DataInitiation, wire.NewCommand("DATA")}
+	return step{op: "DATA", want: "3", timeout: c.opts.Timeouts.DataInitiation, command: wire.NewCommand("DATA")}
 }
 
 // Send sends a message: the whole transaction. The result is never nil, and the
@@ -477,7 +477,7 @@ func (c *Client) do(ctx context.Context, op string, command *wire.Command) (Repl
 }
 
 func (c *Client) exchange(ctx context.Context, op, want string, command *wire.Command) (Reply, error) {
-	a := c.group(ctx, step{op, want, c.opts.Timeouts.Command, command})[0]
+	a := c.group(ctx, step{op: op, want: want, timeout: c.opts.Timeouts.Command, command: command})[0]
 	return a.reply, a.err
 }
 

@@ -216,3 +216,49 @@ func (c *shortConn) Write(p []byte) (int, error) {
 	n, _ := c.Conn.Write(p[:len(p)-c.missing])
 	return n, errDisk
 }
+
+// TestCancelLastWords: a context that ends while the server's last words are
+// awaited is what ends the wait.
+func TestCancelLastWords(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the user went away")
+	for _, missing := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			go stalling(theirs, 1<<20)
+			c := smtp.NewClient(&shortConn{Conn: ours, missing: missing}, nil)
+			begin(t, c)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, gone)
+			defer cancel()
+			start := time.Now()
+			result, err := c.Data(ctx, writerTo(func(w io.Writer) error { return lines(w, 1, nil) }))
+			if took := time.Since(start); took != time.Second || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, gone) {
+				t.Errorf("after %v: %v", took, err)
+			}
+			if want := map[int]smtp.Outcome{0: smtp.Unknown, 1: smtp.NotSent}[missing]; result.Recipients[0].Outcome != want {
+				t.Errorf("with %d octets missing: %v", missing, result.Recipients[0].Outcome)
+			}
+		})
+	}
+}
+
+// TestLastWordsInLMTP: each recipient has its own reply, also where writing the
+// end of data had failed although it has left.
+func TestLastWordsInLMTP(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	go babble(theirs, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n550-no\n550 no\n250 queued\r\n")
+	c := smtp.NewClient(&shortConn{Conn: ours}, &smtp.Options{LMTP: true})
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	result, err := c.Send(t.Context(), letter("a@example.net", "b@example.net", "c@example.net"))
+	for i, want := range []smtp.Outcome{smtp.Refused, smtp.Accepted, smtp.Unknown} {
+		if got := result.Recipients[i].Outcome; got != want {
+			t.Errorf("recipient %d is %v, want %v (%v)", i, got, want, err)
+		}
+	}
+	if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the session goes on: %v", err)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +18,7 @@ type step struct {
 	op, want string
 	timeout  time.Duration // of the wait for the reply
 	command  *wire.Command
+	domain   string // of the recipient, for RCPT
 }
 
 // answer is what came of a step.
@@ -54,11 +54,20 @@ func (c *Client) group(ctx context.Context, steps ...step) []answer {
 		c.overlap(ctx, steps, blocks, answers)
 		return answers
 	}
-	if _, err := c.link.write(blocks[0].lines, steps[0].timeout); err != nil && !c.link.lost(err) {
+	_, err = c.link.write(blocks[0].lines, steps[0].timeout)
+	if err != nil && !c.link.lost(err) {
 		return fill(answers, c.fail(ctx, steps[0].op, err))
 	}
 	c.collect(ctx, steps, answers, func() int { return len(steps) })
+	c.outlive(ctx, steps[0].op, err)
 	return answers
+}
+
+// outlive ends a session that goes on although commands could not be written.
+func (c *Client) outlive(ctx context.Context, op string, err error) {
+	if err != nil && c.failure == nil {
+		c.fail(ctx, op, err)
+	}
 }
 
 // block is a run of whole commands that are written at once. A command is never
@@ -105,9 +114,7 @@ func (c *Client) announce(ctx context.Context, steps []step) {
 		if s.command.Secret() {
 			c.secrets = append(c.secrets, s.command)
 		}
-		if strings.HasPrefix(s.op, "MAIL ") {
-			c.mails++
-		}
+		c.count(s)
 	}
 }
 
@@ -115,19 +122,20 @@ func (c *Client) announce(ctx context.Context, steps []step) {
 // list nor a connection without buffers can make both sides wait for ever.
 func (c *Client) overlap(ctx context.Context, steps []step, blocks []block, answers []answer) {
 	var begun atomic.Int64 // commands of which the server can have read anything
-	written := make(chan struct{})
+	written := make(chan error, 1)
 	go func() {
-		defer close(written)
 		for _, b := range blocks {
 			begun.Add(int64(b.commands))
 			if _, err := c.link.write(b.lines, steps[0].timeout); err != nil {
 				c.link.lost(err)
+				written <- err
 				return
 			}
 		}
+		written <- nil
 	}()
 	c.collect(ctx, steps, answers, func() int { return int(begun.Load()) })
-	<-written
+	c.outlive(ctx, steps[0].op, <-written)
 }
 
 // collect reads the reply to each step in turn. Only those of which begun counts
@@ -308,6 +316,7 @@ func (c *Client) loneDot(ctx context.Context) {
 		return
 	}
 	c.content(ctx, nothing{}, 0)
+	c.tidy(ctx)
 }
 
 type nothing struct{}
