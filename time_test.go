@@ -246,19 +246,21 @@ func TestCancelLastWords(t *testing.T) {
 // end of data had failed although it has left.
 func TestLastWordsInLMTP(t *testing.T) {
 	t.Parallel()
-	ours, theirs := net.Pipe()
-	go babble(theirs, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n550-no\n550 no\n250 queued\r\n")
-	c := smtp.NewClient(&shortConn{Conn: ours}, &smtp.Options{LMTP: true})
-	if err := c.Hello(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	result, err := c.Send(t.Context(), letter("a@example.net", "b@example.net", "c@example.net"))
-	for i, want := range []smtp.Outcome{smtp.Refused, smtp.Accepted, smtp.Unknown} {
-		if got := result.Recipients[i].Outcome; got != want {
-			t.Errorf("recipient %d is %v, want %v (%v)", i, got, want, err)
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		go babble(theirs, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n550-no\n550 no\n250 queued\r\n")
+		c := smtp.NewClient(&shortConn{Conn: ours}, &smtp.Options{LMTP: true})
+		if err := c.Hello(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the session goes on: %v", err)
-	}
+		result, err := c.Send(t.Context(), letter("a@example.net", "b@example.net", "c@example.net"))
+		for i, want := range []smtp.Outcome{smtp.Refused, smtp.Accepted, smtp.Unknown} {
+			if got := result.Recipients[i].Outcome; got != want {
+				t.Errorf("recipient %d is %v, want %v (%v)", i, got, want, err)
+			}
+		}
+		if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the session goes on: %v", err)
+		}
+	})
 }
