@@ -3,6 +3,8 @@ package smtp_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/testcert"
 )
 
 // TestFaults cuts and stalls the link after every octet from the server, and
@@ -198,4 +201,123 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 		err = c.trip()
 	}
 	return n, err
+}
+
+// TestResets cuts and resets real connections, with STARTTLS and AUTH and
+// without. What is on its way then may be lost, so the oracle is one of bounds:
+// nothing is accepted that the server had not accepted, nothing certainly not
+// sent whose end it had heard, and nothing refused.
+func TestResets(t *testing.T) {
+	t.Parallel()
+	certificate, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}
+	for _, protocol := range []string{"pipelined", "STARTTLS and AUTH"} {
+		for _, reset := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, reset=%v", protocol, reset), func(t *testing.T) {
+				t.Parallel()
+				run := func(in, out int) suffered {
+					ours, theirs := tcpPair(t)
+					if reset {
+						theirs.(*net.TCPConn).SetLinger(0)
+					}
+					server := &faultyConn{Conn: theirs, fault: fault{protocol: protocol, in: in, out: out}}
+					done := make(chan suffered)
+					go func() {
+						replies, ended := server.converse(config)
+						theirs.Close()
+						done <- suffered{server.heard, server.said, replies, ended}
+					}()
+					outcome, err := sendOverTLS(t, ours, protocol, roots)
+					s := <-done
+					if outcome == smtp.Accepted && s.replies == 0 || outcome == smtp.Refused || outcome == smtp.NotSent && s.ended {
+						t.Errorf("in=%d, out=%d: %+v: %v (%v)", in, out, s, outcome, err)
+					}
+					return s
+				}
+				whole := run(-1, -1)
+				cases := 0
+				for out := 0; out < whole.said; out += 1 + whole.said/150 {
+					run(-1, out)
+					cases++
+				}
+				for in := 0; in < whole.heard; in += 1 + whole.heard/150 {
+					run(in, -1)
+					cases++
+				}
+				t.Logf("%d cases", cases)
+			})
+		}
+	}
+}
+
+// sendOverTLS sends a mail of several blocks to one recipient.
+func sendOverTLS(t *testing.T, conn net.Conn, protocol string, roots *x509.CertPool) (smtp.Outcome, error) {
+	t.Helper()
+	c := smtp.NewClient(conn, &smtp.Options{ServerName: "localhost"})
+	defer c.Close()
+	steps := []func() error{func() error { return c.Hello(t.Context()) }}
+	if protocol != "pipelined" {
+		steps = append(steps,
+			func() error { return c.StartTLS(t.Context(), &tls.Config{RootCAs: roots}) },
+			func() error { return c.Hello(t.Context()) },
+			func() error { return c.Auth(t.Context(), smtp.Password("ann", "secret")...) })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return smtp.NotSent, err
+		}
+	}
+	m := letter("bob@example.net")
+	m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 2000)
+	result, err := c.Send(t.Context(), m)
+	return result.Recipients[0].Outcome, err
+}
+
+// converse plays a server that takes what comes, and tells whether it heard the
+// end of data, and said the last reply.
+func (c *faultyConn) converse(config *tls.Config) (replies int, ended bool) {
+	var conn net.Conn = c
+	lines := bufio.NewReader(conn)
+	reply := "220 mx"
+	for {
+		if _, err := io.WriteString(conn, reply+"\r\n"); err != nil {
+			return replies, ended
+		}
+		if ended {
+			replies = 1
+		}
+		if reply == "220 go" {
+			conn = tls.Server(conn, config)
+			lines = bufio.NewReader(conn)
+		}
+		if reply == "354 go" {
+			for line := ""; line != ".\r\n"; {
+				var err error
+				if line, err = lines.ReadString('\n'); err != nil {
+					return replies, false
+				}
+			}
+			ended, reply = true, "250 queued"
+			continue
+		}
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return replies, ended
+		}
+		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
+		case "EHLO":
+			reply = "250-mx\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 STARTTLS"
+		case "STARTTLS":
+			reply = "220 go"
+		case "AUTH":
+			reply = "235 ok"
+		case "DATA":
+			reply = "354 go"
+		default:
+			reply = "250 ok"
+		}
+	}
 }
