@@ -78,8 +78,8 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestTraceOfFailures: what fails is told as well.
-func TestTraceOfFailures(t *testing.T) {
+// TestTraceTellsOfErrors: what fails is told as well.
+func TestTraceTellsOfErrors(t *testing.T) {
 	t.Parallel()
 	var told []string
 	trace := &smtp.Trace{
