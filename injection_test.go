@@ -59,13 +59,13 @@ func TestInjection(t *testing.T) {
 func everyField() *smtp.Message {
 	someone := smtp.Address{Name: "Name", Address: "bob@example.net"}
 	list := func() []smtp.Address { return []smtp.Address{someone} }
-	file := func() smtp.File {
-		return smtp.File{Name: "a.txt", Type: "text/plain", ContentID: "id@example.com", Open: opener("x")}
+	file := func(id string) smtp.File {
+		return smtp.File{Name: "a.txt", Type: "text/plain", ContentID: id, Open: opener("x")}
 	}
 	return &smtp.Message{
 		From: someone, Sender: &smtp.Address{Name: "Name", Address: "robot@example.com"}, To: list(), Cc: list(), Bcc: list(), ReplyTo: list(),
 		Subject: "Hi", Date: sentAt, MessageID: "1@example.com", InReplyTo: []string{"2@example.com"}, References: []string{"3@example.com"},
-		Text: "text", HTML: "html", Inline: []smtp.File{file()}, Attachments: []smtp.File{file()},
+		Text: "text", HTML: "html", Inline: []smtp.File{file("4@example.com")}, Attachments: []smtp.File{file("5@example.com")},
 		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "x@example.com"}}},
 	}
 }

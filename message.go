@@ -318,6 +318,9 @@ func (d *draft) add(field string, list []File, each func(*attachment) error) ([]
 		if err != nil {
 			return nil, err
 		}
+		if a.ContentID != "" && slices.ContainsFunc(d.files[:len(d.files)-1], func(other *attachment) bool { return other.ContentID == a.ContentID }) {
+			return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", a.ContentID)}
+		}
 		parts = append(parts, part)
 	}
 	return parts, nil

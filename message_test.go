@@ -376,7 +376,11 @@ func TestBadInput(t *testing.T) {
 		"Attachments[0].Open":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a"}} },
 		"Attachments[0].Size":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a", Size: -1, Open: file.Open}} },
 		"Inline[0].ContentID":   func(m *smtp.Message) { m.Inline = []smtp.File{{Name: "a", ContentID: "x", Open: file.Open}} },
-		"Inline[0].ContentID ":  func(m *smtp.Message) { m.Inline = []smtp.File{{Name: "a", ContentID: "x@y\r\nX: z", Open: file.Open}} },
+		"Attachments[0].ContentID ": func(m *smtp.Message) {
+			m.Inline = []smtp.File{{Name: "a", ContentID: "x@y", Open: file.Open}}
+			m.Attachments = m.Inline
+		},
+		"Inline[0].ContentID ": func(m *smtp.Message) { m.Inline = []smtp.File{{Name: "a", ContentID: "x@y\r\nX: z", Open: file.Open}} },
 		"Attachments[0].ContentID": func(m *smtp.Message) {
 			m.Attachments = []smtp.File{{Name: "a", ContentID: "<a@b><c@d>", Open: file.Open}}
 		},
