@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -84,6 +85,9 @@ func addParams(command *wire.Command, params []Param) error {
 		if _, err := command.Param(param.Keyword, param.Value).Bytes(); err != nil {
 			return &FieldError{field, err}
 		}
+		if _, err := wire.NewCommand("EHLO").Keyword(cmp.Or(param.Extension, param.Keyword)).Bytes(); err != nil {
+			return &FieldError{field + ".Extension", err}
+		}
 	}
 	return nil
 }
@@ -102,24 +106,23 @@ func (r Recipient) rcptCommand() (*wire.Command, error) {
 }
 
 // extensions lists the extensions that e and its recipients need.
-func (e Envelope) extensions() (list []string) {
-	add := func(wanted bool, name string) {
-		if wanted {
-			list = append(list, name)
+func (e Envelope) extensions() []string {
+	needed := map[string]bool{
+		"REQUIRETLS": e.RequireTLS,
+		"DSN":        e.Return != 0 || e.EnvelopeID != "",
+	}
+	note := func(params []Param) {
+		for _, param := range params {
+			needed[strings.ToUpper(cmp.Or(param.Extension, param.Keyword))] = true
 		}
 	}
-	add(e.RequireTLS, "REQUIRETLS")
-	add(e.Return != 0 || e.EnvelopeID != "", "DSN")
-	params := e.Params
+	note(e.Params)
 	for _, recipient := range e.To {
-		add(recipient.Notify != 0 || recipient.OriginalRecipient != "", "DSN")
-		params = append(params[:len(params):len(params)], recipient.Params...)
+		needed["DSN"] = needed["DSN"] || recipient.Notify != 0 || recipient.OriginalRecipient != ""
+		note(recipient.Params)
 	}
-	for _, param := range params {
-		add(true, strings.ToUpper(cmp.Or(param.Extension, param.Keyword)))
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	maps.DeleteFunc(needed, func(_ string, is bool) bool { return !is })
+	return slices.Sorted(maps.Keys(needed))
 }
 
 // check finds what could not be sent.

@@ -89,7 +89,7 @@ func (l limits) admit(named *map[string]bool, domain string) bool {
 // count notes what a command that is about to go uses up of the limits.
 func (c *Client) count(s step) {
 	switch {
-	case strings.HasPrefix(s.op, "MAIL "):
+	case s.mail:
 		c.mails++
 	case s.domain != "":
 		c.limits.admit(&c.domains, s.domain)

@@ -47,8 +47,8 @@ type Mailer struct {
 	closed bool
 }
 
-// What is kept between mails. Servers close sessions that are idle for longer
-// than RFC 5321, section 4.5.3.2.7 asks, and some much earlier.
+// What is kept between mails. A server should wait 5 minutes for the next one
+// (RFC 5321, section 4.5.3.2.7); many wait for less.
 const (
 	maxIdle     = 2
 	idleTimeout = 30 * time.Second
@@ -80,45 +80,36 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 	if err != nil {
 		return p.unsent(err)
 	}
+	result := p.newResult()
+	left := result.open()
 	if c != nil {
-		result, died := m.sendOver(ctx, c, p)
-		if !died {
-			return m.sendRest(ctx, p, result)
+		if m.sendOver(ctx, c, p, result, left) {
+			result = p.newResult()
+		} else {
+			left = result.reopen()
 		}
 	}
-	if c, err = m.Dial(ctx); err != nil {
-		return p.unsent(err)
-	}
-	result, _ := m.sendOver(ctx, c, p)
-	return m.sendRest(ctx, p, result)
-}
-
-// sendRest sends over new sessions to those for whom the one before had no room
-// by its own limits. That is no second try, but the rest of the first.
-func (m *Mailer) sendRest(ctx context.Context, p *prepared, result *Result) (*Result, error) {
-	for left := result.reopen(); len(left) > 0; left = result.reopen() {
-		c, err := m.Dial(ctx)
-		if err != nil {
+	for len(left) > 0 {
+		if c, err = m.Dial(ctx); err != nil {
 			result.settle(NotSent, Reply{}, err)
-			return result, result.err()
+			break
 		}
-		c.sendTo(ctx, p, result, left)
-		full := c.mails == 0
-		m.keep(ctx, c)
-		if full {
-			break // not even one mail: a new session would be no better
+		m.sendOver(ctx, c, p, result, left)
+		if c.mails == 0 {
+			break // Another session would be no better.
 		}
+		left = result.reopen() // for whom this one had no room: no second try, but the rest of the first
 	}
 	return result, result.err()
 }
 
-// sendOver sends over c, keeps it if it is still good, and tells whether it was
-// not any more to begin with.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared) (result *Result, died bool) {
+// sendOver sends over c to those whom left names, keeps c if it is still good,
+// and tells whether it was not any more to begin with.
+func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared, result *Result, left []int) (died bool) {
 	defer m.keep(ctx, c)
 	c.answered = false
-	result, err := c.send(ctx, p)
-	return result, stale(ctx, c, err)
+	c.sendTo(ctx, p, result, left)
+	return stale(ctx, c, result.err())
 }
 
 // stale tells whether a session had died while it was idle: its first reply was

@@ -106,6 +106,13 @@ func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	return p, nil
 }
 
+// newResult is the result of a message that nothing was decided for yet.
+func (p *prepared) newResult() *Result {
+	result := newResult(p.message.Delivery.To)
+	result.Message, result.MessageID = p.original, p.message.MessageID
+	return result
+}
+
 // unsent is the result of what never reached a transaction.
 func (p *prepared) unsent(err error) (*Result, error) {
 	m := cmp.Or(p.message, p.original, &Message{})

@@ -360,6 +360,9 @@ func TestBadInput(t *testing.T) {
 		"Delivery.Accept":     func(m *smtp.Message) { m.Delivery.Accept = 9 },
 		"Delivery.Params[0]":  func(m *smtp.Message) { m.Delivery.Params = []smtp.Param{{Keyword: "BY", Value: "1 2"}} },
 		"Delivery.Params[0] ": func(m *smtp.Message) { m.Delivery.Params = []smtp.Param{{Keyword: "BY\r\n"}} },
+		"Delivery.Params[0].Extension": func(m *smtp.Message) {
+			m.Delivery.Params = []smtp.Param{{Keyword: "BY", Extension: "X\r\nlevel=ERROR"}}
+		},
 		"Delivery.Params[1]": func(m *smtp.Message) {
 			m.Delivery.Params = []smtp.Param{{Keyword: "BY"}, {Keyword: "size", Value: "1"}}
 		},

@@ -11,8 +11,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Outcome is what became of the mail for one recipient. Two of its values are
-// certain that nobody got it, one that the server has it, one knows neither.
+// Outcome is what became of the mail for one recipient: two of its values are
+// certain that the mail was not accepted, one that it was, and one is neither.
 type Outcome uint8
 
 // The four outcomes.
@@ -47,7 +47,8 @@ type RecipientResult struct {
 	Reply   Reply // the one that decided; zero if none did
 	Err     error // nil if and only if the outcome is Accepted
 
-	full bool // the transaction had room for others, and not for this one
+	atRcpt bool // it was refused at RCPT, and not with all the others
+	full   bool // the transaction had room for others, and not for this one
 }
 
 // Remaining returns the recipients that are worth another try: the mail was
@@ -101,7 +102,7 @@ func (r *Result) note(answers []answer) {
 func (r *RecipientResult) note(a answer) {
 	r.Reply = a.reply
 	if a.reply.Code != 0 && a.err != nil {
-		r.Outcome, r.Err = Refused, a.err
+		r.Outcome, r.Err, r.atRcpt = Refused, a.err, true
 	}
 }
 
@@ -178,7 +179,7 @@ func (r *Result) err() error {
 	for _, recipient := range r.Recipients {
 		if recipient.Err != nil {
 			failed = append(failed, recipient)
-			one = one && recipient.Err == failed[0].Err && !recipient.refusedItself()
+			one = one && recipient.Err == failed[0].Err && !recipient.atRcpt
 		}
 	}
 	switch {
@@ -188,12 +189,6 @@ func (r *Result) err() error {
 		return failed[0].Err
 	}
 	return &RecipientsError{Failed: failed, Sent: len(failed) < len(r.Recipients)}
-}
-
-// refusedItself tells whether it was the RCPT of r that was refused.
-func (r RecipientResult) refusedItself() bool {
-	e, ok := r.Err.(*Error)
-	return ok && r.Outcome == Refused && strings.HasPrefix(e.Op, "RCPT ")
 }
 
 // Reply is what the server said. Lines are as they came, and untrusted; String

@@ -334,13 +334,13 @@ func (c *Client) mailStep(e Envelope) (step, error) {
 	if err == nil {
 		err = c.offers(op, e)
 	}
-	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command}, err
+	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, mail: true}, err
 }
 
 // offers checks that the server has the extensions that an envelope needs.
 func (c *Client) offers(op string, e Envelope) error {
-	if c.extensions == nil && c.failure == nil {
-		return &Error{Op: op, Err: errHelloFirst}
+	if err := c.introduced(op); err != nil {
+		return err
 	}
 	for _, name := range e.extensions() {
 		if _, ok := c.Extension(name); !ok && c.failure == nil {
@@ -364,7 +364,7 @@ func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
 		return Reply{}, &Error{Op: s.op, Err: errors.New("there is no transaction; Mail comes first")}
 	}
 	a := c.group(ctx, s)[0]
-	if c.failure == nil {
+	if c.failure == nil && a.reply.Code != 0 { // Without a reply, the command was not even sent.
 		result := RecipientResult{Recipient: r}
 		result.note(a)
 		c.result.Recipients = append(c.result.Recipients, result)
@@ -378,7 +378,7 @@ func (c *Client) rcptStep(r Recipient) (step, error) {
 	if err == nil {
 		err = c.offers(op, Envelope{To: []Recipient{r}})
 	}
-	return step{op, "2", c.opts.Timeouts.Command, command, domainOf(r)}, err
+	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r)}, err
 }
 
 // Data sends the content to the recipients accepted so far, and ends the
@@ -553,13 +553,19 @@ func (e *unexpectedReply) Error() string {
 
 // ready says why a step that Hello comes before cannot be made, if so.
 func (c *Client) ready(ctx context.Context, op string) error {
-	if c.extensions == nil && c.failure == nil {
-		return &Error{Op: op, Err: errHelloFirst}
+	if err := c.introduced(op); err != nil {
+		return err
 	}
 	return c.usable(ctx, op)
 }
 
-var errHelloFirst = errors.New("Hello comes first")
+// introduced says so if Hello has not come before a step.
+func (c *Client) introduced(op string) error {
+	if c.extensions == nil && c.failure == nil {
+		return &Error{Op: op, Err: errors.New("Hello comes first")}
+	}
+	return nil
+}
 
 // usable says why a step cannot be made, if so. A context that has ended ends
 // the session, whatever the step.

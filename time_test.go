@@ -264,3 +264,28 @@ func TestLastWordsInLMTP(t *testing.T) {
 		}
 	})
 }
+
+// TestStalledEndOverTLS: whether a block that was cut short under TLS held the
+// end of data for the server, nobody can say.
+func TestStalledEndOverTLS(t *testing.T) {
+	t.Parallel()
+	certificate, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go stalling(tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}), 0)
+		c := smtp.NewClient(tls.Client(ours, &tls.Config{RootCAs: roots, ServerName: "localhost"}), nil)
+		begin(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		result, err := c.Data(ctx, writerTo(func(w io.Writer) error { return lines(w, 1, nil) }))
+		var e *smtp.Error
+		if !errors.As(err, &e) || !e.Unknown || !errors.Is(err, context.DeadlineExceeded) || result.Recipients[0].Outcome != smtp.Unknown || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v, %v", time.Since(start), result.Recipients[0].Outcome, err)
+		}
+	})
+}

@@ -18,6 +18,7 @@ type step struct {
 	op, want string
 	timeout  time.Duration // of the wait for the reply
 	command  *wire.Command
+	mail     bool   // it begins a transaction
 	domain   string // of the recipient, for RCPT
 }
 
@@ -165,8 +166,7 @@ func fill(answers []answer, err error) []answer {
 
 // send sends a message to all its recipients.
 func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
-	result := newResult(p.message.Delivery.To)
-	result.Message, result.MessageID = p.original, p.message.MessageID
+	result := p.newResult()
 	c.sendTo(ctx, p, result, result.open())
 	return result, result.err()
 }
@@ -273,7 +273,7 @@ func (c *Client) transact(ctx context.Context, result *Result, steps []step, acc
 	invited := early && data.err == nil
 	switch {
 	case refused != nil && invited:
-		c.end(refused) // The content would be somebody else's (RFC 5321, section 3.3).
+		c.end(refused) // Nobody knows whose mail the content would become.
 	case !result.anyOpen() && invited:
 		c.loneDot(ctx)
 	case !result.anyOpen():

@@ -407,3 +407,93 @@ func TestOneMessageManyClients(t *testing.T) {
 		t.Errorf("%d identifiers; the message is now %s", len(seen), snapshot(message))
 	}
 }
+
+// TestReplyBeforeItsCommand: a server that answers a long group before the client
+// has begun to write what it answers is confused, or confuses.
+func TestReplyBeforeItsCommand(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer theirs.Close()
+		buffer := make([]byte, 64<<10)
+		for _, reply := range []string{"220 mx\r\n", "250-mx\r\n250 PIPELINING\r\n"} {
+			io.WriteString(theirs, reply)
+			theirs.Read(buffer)
+		}
+		io.WriteString(theirs, strings.Repeat("250 ok\r\n", 1000)+"354 go\r\n")
+	}()
+	c := smtp.NewClient(ours, &smtp.Options{MaxRecipients: 1000})
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	result, err := c.Send(t.Context(), letter(addresses(999)...))
+	if err == nil || !strings.Contains(err.Error(), "before it was asked") {
+		t.Errorf("the error is %v", err)
+	}
+	for _, r := range result.Recipients {
+		if r.Outcome != smtp.NotSent {
+			t.Fatalf("%s is %v", r.Address, r.Outcome)
+		}
+	}
+	<-done
+}
+
+// TestWriteFailsButIsAnswered: a command that was answered has its answer, but a
+// connection that failed to write it is not used again.
+func TestWriteFailsButIsAnswered(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	go babble(theirs, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n")
+	c := smtp.NewClient(failingNoop{ours}, nil)
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Noop(t.Context()); err != nil {
+		t.Errorf("NOOP returned %v", err)
+	}
+	if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the session goes on: %v", err)
+	}
+}
+
+// failingNoop writes NOOP and says that it has failed to.
+type failingNoop struct{ net.Conn }
+
+func (c failingNoop) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if string(p) == "NOOP\r\n" {
+		err = errDisk
+	}
+	return n, err
+}
+
+// TestTooLongByHand: a RCPT that is too long for any line is not sent, and nobody
+// takes it for accepted.
+func TestTooLongByHand(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	server := recordAs(theirs, &recorder{offers: "DSN"})
+	c := smtp.NewClient(ours, nil)
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Mail(t.Context(), smtp.Envelope{From: "ann@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Rcpt(t.Context(), smtp.Recipient{
+		Address:           "bob@example.net",
+		OriginalRecipient: strings.Repeat("x", 400),
+		Params:            []smtp.Param{{Keyword: "X", Value: strings.Repeat("x", 12_200), Extension: "DSN"}},
+	}); err == nil {
+		t.Error("RCPT was sent")
+	}
+	if result, err := c.Data(t.Context(), strings.NewReader("text\n")); err == nil || len(result.Recipients) != 0 {
+		t.Errorf("Data returned %+v, %v", result, err)
+	}
+	c.Quit(t.Context())
+	if <-server.done; server.verbs != "EHLO MAIL QUIT " {
+		t.Errorf("the server was told %s", server.verbs)
+	}
+}

@@ -126,6 +126,9 @@ func compose(from string, to list, subject string, attach list) (*smtp.Message, 
 		message.To = append(message.To, *recipient)
 	}
 	for _, path := range attach {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("-attach: %w; check the path", err)
+		}
 		message.Attachments = append(message.Attachments, smtp.FilePath(path))
 	}
 	return message, nil

@@ -125,7 +125,7 @@ func TestQuickstartFails(t *testing.T) {
 	})
 	envelope := "\n-from=ann@example.com\n-to=bob@example.net"
 	for name, test := range map[string]struct{ args, want string }{
-		"missing file":     {"-attach=/no/such/file", "Attachments[0]: open /no/such/file"},
+		"missing file":     {"-attach=/no/such/file", "check the path"},
 		"bad recipient":    {"-to=bob", "is no address such as bob@example.net"},
 		"bad sender":       {"-from=ann@", "is no address such as ann@example.com"},
 		"no such domain":   {"-to=bob@exam_ple.net", "To[0]"},
