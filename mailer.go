@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// TLSPolicy says how a connection of a [Mailer] is protected.
+// TLSPolicy says how a connection of a [Mailer] is protected. Zero is strict, and
+// a dialer of one's own changes nothing about it.
 type TLSPolicy uint8
 
 // The values of [TLSPolicy].

@@ -34,7 +34,8 @@ type Sender interface {
 	Send(ctx context.Context, m *Message) (*Result, error)
 }
 
-// Options of a session. The zero value is the safe one.
+// Options of a session. The zero value is the safe one, and nil is the same. They
+// are copied when the session begins, and may serve many at once.
 type Options struct {
 	// LocalName is what we call ourselves in EHLO. If empty, it is our address
 	// on the connection as a literal, as in [192.0.2.1].
@@ -92,14 +93,10 @@ func (t Timeouts) orDefaults() Timeouts {
 	}
 }
 
-// Client is one session with a server, on one connection, for one goroutine at
-// a time. Its steps can be composed by hand: Hello, StartTLS, Hello, Auth, then
-// Mail, Rcpt and Data, or Send, for each mail, and Quit.
-//
-// A refusal (4yz, 5yz) is an [*Error], and the session goes on. After anything
-// else, be it a lost link, 421, a time-out, a context that ended or a reply that
-// makes no sense, the connection is closed, and later steps return errors that
-// match [net.ErrClosed].
+// Client is one session on one connection, for one goroutine at a time: Hello,
+// StartTLS, Hello, Auth, then Mail, Rcpt and Data, or Send, for each mail, and
+// Quit. A refusal (4yz, 5yz) is an [*Error], and the session goes on; after any
+// other failure, or 421, it is closed, and steps match [net.ErrClosed].
 type Client struct {
 	link    *link
 	replies *wire.ReplyReader
