@@ -13,134 +13,244 @@ import (
 // blockSize is how much of the content is written at once.
 const blockSize = 32 << 10
 
-// content writes the body and the end of data, and waits for the last words: one
-// reply, or in LMTP one for each of those accepted (RFC 2033, section 4.2).
-func (c *Client) content(ctx context.Context, body io.WriterTo, accepted int) []answer {
-	answers := make([]answer, 1)
-	if c.opts.LMTP {
-		answers = make([]answer, accepted)
-	}
-	if reply, err := c.writeContent(ctx, body, answers); err != nil {
-		for i := range answers {
-			answers[i] = answer{reply, err}
-		}
-	}
-	return answers
+// content is what is sent to those whom the server has accepted.
+type content struct {
+	body     io.WriterTo
+	form     wire.Form
+	accepted int          // recipients
+	ahead    *transaction // whose envelope leaves with the end of the content; nil: none
 }
 
-// writeContent writes the content, and fills in the answers to its end; an error
-// says that it has not been sent to its end.
-func (c *Client) writeContent(ctx context.Context, body io.WriterTo, answers []answer) (Reply, error) {
+// op is the name of the step that sends it.
+func (t content) op() string {
+	if t.form >= wire.Chunks {
+		return "BDAT"
+	}
+	return "DATA"
+}
+
+// sink takes the blocks of a content, and hears what the server says to them.
+type sink interface {
+	write(wire.Block) (int, error)
+	refused() (answer, bool) // the refusal of a block, after which the session goes on
+	answer(op, want string) answer
+	close()
+}
+
+// content sends a content and the end of data, and waits for the last words: one
+// reply, or in LMTP one for each of those accepted (RFC 2033, section 4.2). The
+// answers to the envelope behind it are nil if that was not sent.
+func (c *Client) content(ctx context.Context, t content) (ends, behind []answer) {
+	ends = make([]answer, 1)
+	if c.opts.LMTP {
+		ends = make([]answer, t.accepted)
+	}
+	behind, stopped := c.writeContent(ctx, t, ends)
+	if stopped.err != nil {
+		for i := range ends {
+			ends[i] = stopped
+		}
+	}
+	return ends, behind
+}
+
+// writeContent writes the content, and fills in the answers to its end; stopped
+// says why it has not been sent to its end.
+func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (behind []answer, stopped answer) {
 	defer c.link.watch(ctx)()
 	if c.replies.Buffered() > 0 {
-		return c.outOfTurn(ctx, "DATA")
+		return nil, c.outOfTurn(ctx, t.op())
 	}
 	// Until the end of data no step may write, not even one that follows a panic
 	// of the body: it would become content.
 	c.failure = errIncomplete
-	w := &contentWriter{ctx: ctx, client: c, total: -1}
-	if sized, ok := body.(interface{ Len() (int64, bool) }); ok {
-		if n, known := sized.Len(); known {
-			w.total = n
-		}
-	}
-	defer w.finish()
 	if c.block == nil {
 		c.block = make([]byte, 0, blockSize)
 	}
-	dots := wire.NewDotWriter(w, c.block)
-	_, err := body.WriteTo(dots)
+	s := c.newSink(ctx, t)
+	defer s.close()
+	w := wire.NewContentWriter(t.form, c.block, s.write)
+	_, err := t.body.WriteTo(w)
 	switch {
-	case err != nil && dots.Err() == nil:
-		return Reply{}, c.fail(ctx, "DATA", contentError{err})
-	case dots.Err() != nil:
-		return c.stoppedBy(ctx, w, dots.Err())
+	case err != nil && w.Err() == nil:
+		return nil, answer{err: c.fail(ctx, t.op(), contentError{err})}
+	case w.Err() != nil:
+		return nil, c.stoppedBy(ctx, t, s, w.Err())
 	case c.link.isStopped():
-		return c.interrupted(ctx, w)
+		return nil, c.interrupted(t, s)
 	case ctx.Err() != nil:
-		return Reply{}, c.fail(ctx, "DATA", os.ErrDeadlineExceeded)
+		return nil, answer{err: c.fail(ctx, t.op(), os.ErrDeadlineExceeded)}
 	}
-	if left, err := wire.EndData(dots); err != nil {
-		return c.endFailed(ctx, w, answers, left, err)
+	return c.endContent(ctx, t, s, w, ends)
+}
+
+func (c *Client) newSink(ctx context.Context, t content) sink {
+	o := outlet{ctx: ctx, client: c, total: -1}
+	if sized, ok := t.body.(interface{ Len() (int64, bool) }); ok {
+		if n, known := sized.Len(); known {
+			o.total = n
+		}
 	}
-	c.lastWords(ctx, w, answers)
-	return Reply{}, nil
+	if t.form >= wire.Chunks {
+		return &chunkSink{outlet: o}
+	}
+	return &dataSink{outlet: o}
+}
+
+// endContent writes the end of data and the envelope behind it, which goes in the
+// same write where that is safe, and reads what the server says to all that.
+func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.ContentWriter, ends []answer) (behind []answer, stopped answer) {
+	steps := t.ahead.behind()
+	blocks, err := spell(steps)
+	if err != nil {
+		return nil, answer{err: c.fail(ctx, t.op(), err)}
+	}
+	var inline []byte
+	if len(blocks) == 1 && isSocket(c.link.raw) {
+		inline, blocks = blocks[0].lines, nil
+	}
+	if left, err := wire.EndData(w, inline); err != nil {
+		return nil, c.endFailed(ctx, t, s, ends, left, err)
+	}
+	begun := func() int { return len(steps) }
+	if len(steps) > 0 {
+		c.announce(ctx, steps)
+		c.opts.Trace.transaction(ctx, t.ahead.of.message.Delivery.From, len(t.ahead.batch))
+		if len(blocks) > 0 {
+			count, written := c.overlap(blocks, steps[0].timeout)
+			defer func() { c.outlive(ctx, steps[0].op, <-written) }()
+			begun = count
+		}
+	}
+	c.lastWords(ctx, s, ends)
+	if c.failure == nil && len(steps) > 0 {
+		behind = make([]answer, len(steps))
+		c.collect(ctx, steps, behind, begun)
+	}
+	return behind, answer{}
 }
 
 // endFailed tells what became of a content whose end could not be written, or
 // was written and yet an error returned: then only the replies tell more.
-func (c *Client) endFailed(ctx context.Context, w *contentWriter, answers []answer, left bool, err error) (Reply, error) {
+func (c *Client) endFailed(ctx context.Context, t content, s sink, ends []answer, left bool, err error) (stopped answer) {
 	overTLS := c.link.Conn != c.link.raw // crypto/tls may not count what it has written
-	if !left && (!overTLS || errors.Is(err, wire.ErrBareCR)) {
-		return c.stoppedBy(ctx, w, err)
+	if !left && (!overTLS || errors.Is(err, wire.ErrBareCR) || errors.Is(err, errRefused)) {
+		return c.stoppedBy(ctx, t, s, err)
 	}
 	if !c.link.isStopped() && !c.link.lost(err) {
-		e := c.fail(ctx, "end of data", err)
+		e := c.fail(ctx, endOfData, err)
 		e.Unknown = true
-		return Reply{}, e
+		return answer{err: e}
 	}
-	c.lastWords(ctx, w, answers)
+	c.lastWords(ctx, s, ends)
 	if c.failure == nil {
-		c.fail(ctx, "end of data", err)
+		c.fail(ctx, endOfData, err)
 	}
-	return Reply{}, nil
+	return answer{}
 }
+
+const endOfData = "end of data"
 
 var errIncomplete = errors.New("the content is not complete")
 
 // stoppedBy tells why the content could not be written: by the reply of the
 // server, if there is one, and not by what it made of the connection.
-func (c *Client) stoppedBy(ctx context.Context, w *contentWriter, err error) (Reply, error) {
-	if c.link.isStopped() || !errors.Is(err, wire.ErrBareCR) && c.link.lost(err) {
-		return c.interrupted(ctx, w)
+func (c *Client) stoppedBy(ctx context.Context, t content, s sink, err error) answer {
+	if refusal, ok := s.refused(); ok {
+		if c.failure == errIncomplete {
+			c.failure = nil
+		}
+		return refusal
 	}
-	return Reply{}, c.fail(ctx, "DATA", err)
+	if c.link.isStopped() || !errors.Is(err, wire.ErrBareCR) && c.link.lost(err) {
+		return c.interrupted(t, s)
+	}
+	return answer{err: c.fail(ctx, t.op(), err)}
 }
 
 // interrupted takes the reply that came in the middle of the content, and closes
 // the connection without the end of data.
-func (c *Client) interrupted(ctx context.Context, w *contentWriter) (Reply, error) {
-	r, err := w.reply()
-	reply, err := c.judge(ctx, "DATA", "", r, err)
-	c.end(err)
-	return reply, err
+func (c *Client) interrupted(t content, s sink) answer {
+	a := s.answer(t.op(), "")
+	c.end(a.err)
+	return a
 }
 
 // lastWords reads the replies to the end of data. Whatever keeps one away leaves
 // the outcome unknown for whom it was due.
-func (c *Client) lastWords(ctx context.Context, w *contentWriter, answers []answer) {
-	const op = "end of data"
-	for i := range answers {
-		r, err := wire.Reply{}, c.link.readWithin(c.opts.Timeouts.DataTermination)
-		if err == nil {
-			r, err = w.reply()
-		}
-		a := &answers[i]
-		a.reply, a.err = c.judge(ctx, op, "2", r, err)
-		if e, ok := a.err.(*Error); ok && e.Reply.Code == 0 {
-			e.Unknown = true
+func (c *Client) lastWords(ctx context.Context, s sink, ends []answer) {
+	if refusal, refused := s.refused(); refused {
+		c.failed(ctx, s, ends, refusal)
+		return
+	}
+	for i := range ends {
+		a := &ends[i]
+		if *a = s.answer(endOfData, "2"); a.reply.Code == 0 {
+			unknown(a.err)
 		}
 		if c.failure != errIncomplete {
-			unknown := a.err
+			rest := a.err
 			if a.reply.Code != 0 { // 421: the server has answered for one, and goes.
-				unknown = &Error{Op: op, Err: fmt.Errorf("the session ended before this reply (%v)", a.err), Unknown: true}
+				rest = unknown(&Error{Op: endOfData, Err: fmt.Errorf("the session ended before this reply (%v)", a.err)})
 			}
-			fill(answers[i+1:], unknown)
+			fill(ends[i+1:], rest)
 			return
 		}
 	}
 	c.failure = nil
 }
 
-// contentWriter writes the blocks of the content. A content of more than one is
-// written while the reply is awaited already: a server that says no in the
-// middle is heard, and need not be sent the rest.
-type contentWriter struct {
-	ctx            context.Context // for the hook: the writer lives as long as one call
+// unknown marks an error that leaves the outcome unknown.
+func unknown(err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Unknown = true
+	}
+	return err
+}
+
+// failed settles a content of which a chunk was refused when its end was already
+// on the way: the transaction has failed (RFC 3030, section 2). A server that
+// takes the end all the same may have delivered half a mail.
+func (c *Client) failed(ctx context.Context, s sink, ends []answer, refusal answer) {
+	if refusal.reply.Code == 0 {
+		unknown(refusal.err)
+	} else if c.failure == errIncomplete {
+		end := s.answer(endOfData, "2")
+		if end.err == nil {
+			refusal.err = unknown(c.fail(ctx, endOfData, fmt.Errorf("the server answered %v, although it had refused a part of the content: %w", end.reply, refusal.err)))
+		}
+		if c.failure == errIncomplete {
+			c.failure = nil
+		}
+	}
+	for i := range ends {
+		ends[i] = refusal
+	}
+}
+
+// outlet writes the blocks of a content, and tells of them.
+type outlet struct {
+	ctx            context.Context // for the hook: the sink lives as long as one call
 	client         *Client
-	blocks         int
-	written, total int64      // octets; a total of less than none is not known
-	heard          chan heard // nil: nobody listens yet
+	written, total int64 // octets; a total of less than none is not known
+}
+
+func (o *outlet) put(b wire.Block) (int, error) {
+	n, err := o.client.link.write(b.Octets, o.client.opts.Timeouts.DataBlock)
+	if err == nil {
+		o.written += int64(b.Content)
+	}
+	o.client.opts.Trace.content(o.ctx, o.written, o.total)
+	return n, err
+}
+
+// dataSink takes the blocks of DATA. A content of more than one is written while
+// the reply is awaited already: a server that says no in the middle is heard, and
+// need not be sent the rest.
+type dataSink struct {
+	outlet
+	blocks int
+	heard  chan heard // nil: nobody listens yet
 }
 
 type heard struct {
@@ -148,48 +258,58 @@ type heard struct {
 	err   error
 }
 
-// Write implements io.Writer for wire.DotWriter.
-func (w *contentWriter) Write(block []byte) (int, error) {
-	if w.blocks++; w.blocks == 2 {
-		if err := w.client.link.readWithin(0); err != nil {
+func (s *dataSink) write(b wire.Block) (int, error) {
+	if s.blocks++; s.blocks == 2 {
+		if err := s.client.link.readWithin(0); err != nil {
 			return 0, err
 		}
-		w.heard = make(chan heard, 1)
-		go w.listen()
+		s.heard = make(chan heard, 1)
+		go s.listen()
 	}
-	n, err := w.client.link.write(block, w.client.opts.Timeouts.DataBlock)
-	w.written += int64(n)
-	w.client.opts.Trace.content(w.ctx, w.written, w.total)
-	return n, err
+	return s.put(b)
 }
 
 // listen reads the reply, and stops the writing: if that is not over yet, the
 // rest of the content is not wanted.
-func (w *contentWriter) listen() {
-	r, err := w.client.replies.Read(w.client.redact)
-	w.client.link.stop()
-	w.heard <- heard{r, err}
+func (s *dataSink) listen() {
+	r, err := s.client.replies.Read(s.client.redact)
+	s.client.link.stop()
+	s.heard <- heard{r, err}
 }
 
-// reply returns the reply, once it has come.
-func (w *contentWriter) reply() (wire.Reply, error) {
-	if w.heard == nil {
-		return w.client.replies.Read(w.client.redact)
+// refused: in DATA, a refusal in the middle can only end the session.
+func (s *dataSink) refused() (answer, bool) { return answer{}, false }
+
+// answer returns the answer, once it has come.
+func (s *dataSink) answer(op, want string) answer {
+	err := s.client.link.readWithin(s.client.opts.Timeouts.DataTermination)
+	var h heard
+	switch {
+	case err != nil:
+		h.err = err
+	case s.heard != nil:
+		h = <-s.heard
+		s.heard = nil
+	default:
+		h.reply, h.err = s.client.replies.Read(s.client.redact)
 	}
-	h := <-w.heard
-	w.heard = nil
-	return h.reply, h.err
+	return s.client.judge(s.ctx, op, want, h)
 }
 
-// finish waits until nobody listens any more.
-func (w *contentWriter) finish() {
-	if w.client.failure == errIncomplete { // The body has panicked.
-		w.client.Close()
+// close waits until nobody listens any more.
+func (s *dataSink) close() {
+	s.abandon()
+	if s.heard != nil {
+		<-s.heard
 	}
-	if w.heard != nil {
-		<-w.heard
+	s.client.link.resume()
+}
+
+// abandon closes the connection if the body has panicked.
+func (o *outlet) abandon() {
+	if o.client.failure == errIncomplete {
+		o.client.Close()
 	}
-	w.client.link.resume()
 }
 
 // contentError is an error of the caller's own body.

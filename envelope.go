@@ -24,7 +24,24 @@ type Envelope struct {
 
 	RequireTLS bool    // TLS with a certificate that is checked, on the whole way (RFC 8689)
 	Params     []Param // of MAIL, beyond these
+
+	// What the content is. Send finds that out, and raises what is too low; it is
+	// for those who call Mail and Data.
+	Body BodyType // zero: ASCII in lines of at most 998 octets
+	UTF8 bool     // the header holds UTF-8 (RFC 6531)
+	Size int64    // in octets; zero: not known
 }
+
+// BodyType says what a content needs the server to preserve. A server that does
+// not offer to is not sent it: that is an [*UnsupportedError] before MAIL.
+type BodyType uint8
+
+// The values of [BodyType].
+const (
+	Body7Bit   BodyType = iota
+	Body8Bit            // octets over 127, in lines of at most 998 octets (RFC 6152)
+	BodyBinary          // NUL, or longer lines (RFC 3030); it needs Options.Chunking
+)
 
 // Param is a parameter of MAIL or RCPT that an extension of SMTP defines (RFC
 // 5321, section 4.1.2). A server that does not offer the extension is not sent
@@ -61,12 +78,26 @@ func (e Envelope) mailOp() string { return "MAIL <" + strings.Trim(e.From, "<>")
 // mailCommand spells MAIL (RFC 5321, section 4.1.1.2).
 func (e Envelope) mailCommand() (*wire.Command, error) {
 	path, err := reversePath(e.From)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, &FieldError{"From", err}
+	case e.Body > BodyBinary:
+		return nil, &FieldError{"Body", errors.New("is none of Body7Bit, Body8Bit and BodyBinary")}
+	case e.Size < 0:
+		return nil, &FieldError{"Size", errors.New("is negative")}
 	}
 	command := wire.NewCommand("MAIL").From(path)
 	if e.RequireTLS {
 		command.Param("REQUIRETLS", "")
+	}
+	switch e.Body {
+	case Body8Bit:
+		command.Param("BODY", "8BITMIME")
+	case BodyBinary:
+		command.Param("BODY", "BINARYMIME")
+	}
+	if e.UTF8 {
+		command.Param("SMTPUTF8", "")
 	}
 	if err := addParams(command, e.Params); err != nil {
 		return nil, err
@@ -110,6 +141,10 @@ func (e Envelope) extensions() []string {
 	needed := map[string]bool{
 		"REQUIRETLS": e.RequireTLS,
 		"DSN":        e.Return != 0 || e.EnvelopeID != "",
+		"8BITMIME":   e.Body == Body8Bit,
+		"BINARYMIME": e.Body == BodyBinary,
+		"CHUNKING":   e.Body == BodyBinary,
+		"SMTPUTF8":   e.UTF8,
 	}
 	note := func(params []Param) {
 		for _, param := range params {

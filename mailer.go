@@ -81,36 +81,35 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 	if err != nil {
 		return p.unsent(err)
 	}
-	result := p.newResult()
-	left := result.open()
+	o := p.outgoing()
 	if c != nil {
-		if m.sendOver(ctx, c, p, result, left) {
-			result = p.newResult()
+		if m.sendOver(ctx, c, o) {
+			o = p.outgoing()
 		} else {
-			left = result.reopen()
+			o.reopen()
 		}
 	}
-	for len(left) > 0 {
+	for len(o.left) > 0 {
 		if c, err = m.Dial(ctx); err != nil {
-			result.settle(NotSent, Reply{}, err)
+			o.result.settle(NotSent, Reply{}, err)
 			break
 		}
-		m.sendOver(ctx, c, p, result, left)
+		m.sendOver(ctx, c, o)
 		if c.mails == 0 {
 			break // Another session would be no better.
 		}
-		left = result.reopen() // for whom this one had no room: no second try, but the rest of the first
+		o.reopen() // for whom this one had no room: no second try, but the rest of the first
 	}
-	return result, result.err()
+	return o.result, o.result.err()
 }
 
-// sendOver sends over c to those whom left names, keeps c if it is still good,
-// and tells whether it was not any more to begin with.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, p *prepared, result *Result, left []int) (died bool) {
+// sendOver sends a message over c, keeps c if it is still good, and tells whether
+// it was not any more to begin with.
+func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died bool) {
 	defer m.keep(ctx, c)
 	c.answered = false
-	c.sendTo(ctx, p, result, left)
-	return stale(ctx, c, result.err())
+	c.send(ctx, o, nil)
+	return stale(ctx, c, o.result.err())
 }
 
 // stale tells whether a session had died while it was idle: its first reply was

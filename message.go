@@ -106,6 +106,15 @@ func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	return p, nil
 }
 
+// envelope is the Delivery of the message with what its content is.
+func (p *prepared) envelope() Envelope {
+	e := p.message.Delivery
+	if n, known := p.Len(); known {
+		e.Size = n
+	}
+	return e
+}
+
 // newResult is the result of a message that nothing was decided for yet.
 func (p *prepared) newResult() *Result {
 	result := newResult(p.message.Delivery.To)

@@ -134,17 +134,9 @@ func (r *Result) open() (list []int) {
 	return list
 }
 
-// reopen takes back that the limits of a session kept the mail from recipients,
-// and returns their indices.
-func (r *Result) reopen() (list []int) {
-	for i, recipient := range r.Recipients {
-		var limit *limitError
-		if errors.As(recipient.Err, &limit) {
-			r.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
-			list = append(list, i)
-		}
-	}
-	return list
+// anyFull tells whether there was no room for a recipient.
+func (r *Result) anyFull() bool {
+	return slices.ContainsFunc(r.Recipients, func(r RecipientResult) bool { return r.full })
 }
 
 func (r *Result) anyOpen() bool {

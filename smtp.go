@@ -49,6 +49,11 @@ type Options struct {
 	// recipient has a reply of its own to the content.
 	LMTP bool
 
+	// Chunking sends content by BDAT where the server offers CHUNKING (RFC 3030):
+	// without dots to add and to take away, and for what is [BodyBinary] the only
+	// way. It is off by default, since there were servers that offered it and hung.
+	Chunking bool
+
 	// PlaintextAuth allows credentials to be sent without TLS, in the clear.
 	PlaintextAuth bool
 
@@ -111,6 +116,7 @@ type Client struct {
 	domains    map[string]bool   // of recipients so far, where they are limited
 	tls        *tls.Conn         // nil: no TLS
 	result     *Result           // of the transaction under way; nil: there is none
+	body       BodyType          // of the one that Mail has begun
 	secrets    []*wire.Command   // what no reply may bring into a log or an error
 	answered   bool              // a reply came since this was last set to false
 	failure    error             // what ended the session; nil: it goes on
@@ -175,8 +181,7 @@ func (c *Client) greeting(ctx context.Context) error {
 		return err
 	}
 	defer c.link.watch(ctx)()
-	_, err := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2")
-	if err != nil {
+	if err := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2").err; err != nil {
 		c.end(err)
 		return err
 	}
@@ -320,7 +325,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	}
 	a := c.group(ctx, s)[0]
 	if a.err == nil {
-		c.result = &Result{}
+		c.result, c.body = &Result{}, e.Body
 	}
 	return a.reply, a.err
 }
@@ -331,22 +336,42 @@ func (c *Client) mailStep(e Envelope) (step, error) {
 	if err == nil {
 		err = c.offers(op, e)
 	}
+	if err == nil {
+		err = c.declareSize(op, command, e.Size)
+	}
 	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, mail: true}, err
 }
 
 // offers checks that the server has the extensions that an envelope needs.
 func (c *Client) offers(op string, e Envelope) error {
-	if err := c.introduced(op); err != nil {
+	if err := c.introduced(op); err != nil || c.failure != nil {
 		return err
 	}
 	for _, name := range e.extensions() {
-		if _, ok := c.Extension(name); !ok && c.failure == nil {
+		if _, ok := c.Extension(name); !ok {
 			return &Error{Op: op, Err: &UnsupportedError{Extension: name}}
 		}
 	}
-	if e.RequireTLS && (c.tls == nil || len(c.tls.ConnectionState().VerifiedChains) == 0) && c.failure == nil { // RFC 8689, section 4.2.1.
+	switch {
+	case e.Body == BodyBinary && !c.opts.Chunking: // RFC 3030, section 3: not with DATA.
+		return &Error{Op: op, Err: &UnsupportedError{"BINARYMIME", "it was not asked for: set Options.Chunking"}}
+	case e.RequireTLS && (c.tls == nil || len(c.tls.ConnectionState().VerifiedChains) == 0): // RFC 8689, section 4.2.1.
 		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
+	return nil
+}
+
+// declareSize tells the server the size of the message (RFC 1870), if the server
+// wants to know and it is known. What is too big for it is not even begun.
+func (c *Client) declareSize(op string, mail *wire.Command, size int64) error {
+	params, wanted := c.Extension("SIZE")
+	if !wanted || size == 0 {
+		return nil
+	}
+	if most, err := strconv.ParseInt(params, 10, 64); err == nil && most > 0 && size > most {
+		return &Error{Op: op, Err: fmt.Errorf("the message has %d octets, and the server takes %d", size, most)}
+	}
+	mail.Param("SIZE", strconv.FormatInt(size, 10))
 	return nil
 }
 
@@ -393,7 +418,16 @@ func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	case c.failure == nil && !result.anyOpen():
 		return result, &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
 	}
-	c.deliver(ctx, result, c.group(ctx, c.dataStep())[0], body)
+	form, data := c.form(c.body), answer{}
+	if form == wire.Dots {
+		data = c.group(ctx, c.dataStep())[0]
+	}
+	if data.err == nil {
+		c.conclude(ctx, result, content{body: body, form: form})
+	} else {
+		result.settle(outcomeOf(data.err), data.reply, data.err)
+		c.tidy(ctx)
+	}
 	c.result = nil
 	return result, result.err()
 }
@@ -417,18 +451,27 @@ func (c *Client) sendMessage(ctx context.Context, m *Message) (*Result, error) {
 		return p.unsent(err)
 	}
 	defer p.close()
-	return c.send(ctx, p)
+	o := p.outgoing()
+	c.send(ctx, o, nil)
+	return o.result, o.result.err()
 }
 
 // Reset drops the transaction under way (RSET). If the server refuses even that,
 // the session ends: the next mail might go to the recipients of this one.
 func (c *Client) Reset(ctx context.Context) error {
-	_, err := c.do(ctx, "RSET", wire.NewCommand("RSET"))
+	err := c.ready(ctx, "RSET")
+	if err == nil {
+		err = c.group(ctx, resetStep(c.opts.Timeouts.Command))[0].err
+	}
 	if e, ok := err.(*Error); ok && e.Reply.Code != 0 {
 		c.end(err)
 	}
 	c.result = nil
 	return err
+}
+
+func resetStep(timeout time.Duration) step {
+	return step{op: "RSET", want: "2", timeout: timeout, command: wire.NewCommand("RSET")}
 }
 
 // Noop asks the server for a sign of life (NOOP). There is no need to before a
@@ -480,30 +523,30 @@ func (c *Client) exchange(ctx context.Context, op, want string, command *wire.Co
 
 // outOfTurn reads a reply that came before its command. But for 421, which may
 // come at any time, it would be taken for the answer to something else.
-func (c *Client) outOfTurn(ctx context.Context, op string) (Reply, error) {
-	reply, err := c.receive(ctx, op, c.opts.Timeouts.Command, "")
-	if reply.Code != 0 && reply.Code != 421 {
-		return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, ""})
+func (c *Client) outOfTurn(ctx context.Context, op string) answer {
+	a := c.receive(ctx, op, c.opts.Timeouts.Command, "")
+	if a.reply.Code != 0 && a.reply.Code != 421 {
+		return answer{err: c.fail(ctx, op, &unexpectedReply{a.reply, ""})}
 	}
-	return reply, err
+	return a
 }
 
 // receive waits for one reply and judges it by its class.
-func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, want string) (Reply, error) {
+func (c *Client) receive(ctx context.Context, op string, timeout time.Duration, want string) answer {
 	if err := c.link.readWithin(timeout); err != nil {
-		return Reply{}, c.fail(ctx, op, err)
+		return answer{err: c.fail(ctx, op, err)}
 	}
 	r, err := c.replies.Read(c.redact)
-	return c.judge(ctx, op, want, r, err)
+	return c.judge(ctx, op, want, heard{r, err})
 }
 
 // judge makes of what was read a reply of one of the classes of want, a refusal,
 // or the end of the session.
-func (c *Client) judge(ctx context.Context, op, want string, r wire.Reply, err error) (Reply, error) {
-	if err != nil {
-		return Reply{}, c.fail(ctx, op, c.link.cause(err))
+func (c *Client) judge(ctx context.Context, op, want string, h heard) answer {
+	if h.err != nil {
+		return answer{err: c.fail(ctx, op, c.link.cause(h.err))}
 	}
-	reply := replyOf(r)
+	reply := replyOf(h.reply)
 	if c.opts.Logger != nil {
 		c.opts.Logger.DebugContext(ctx, "smtp reply", "text", reply.transcript())
 	}
@@ -511,15 +554,15 @@ func (c *Client) judge(ctx context.Context, op, want string, r wire.Reply, err e
 	c.answered = c.answered || reply.Code != 421
 	switch class := strconv.Itoa(reply.Code / 100); {
 	case strings.Contains(want, class):
-		return reply, nil
+		return answer{reply: reply}
 	case class == "4" || class == "5":
 		err := &Error{Op: op, Reply: reply}
 		if reply.Code == 421 { // RFC 5321, section 3.8: the server closes the connection.
 			c.end(err)
 		}
-		return reply, err
+		return answer{reply, err}
 	}
-	return Reply{}, c.fail(ctx, op, &unexpectedReply{reply, want})
+	return answer{err: c.fail(ctx, op, &unexpectedReply{reply, want})}
 }
 
 // redact takes what was secret out of a line that a server repeats. A challenge

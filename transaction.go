@@ -3,223 +3,122 @@ package smtp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"strconv"
-	"sync/atomic"
-	"time"
 
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// step is a command, and the classes of reply that let it succeed.
-type step struct {
-	op, want string
-	timeout  time.Duration // of the wait for the reply
-	command  *wire.Command
-	mail     bool   // it begins a transaction
-	domain   string // of the recipient, for RCPT
+// outgoing is a message on its way over a session.
+type outgoing struct {
+	*prepared
+	result *Result
+	left   []int        // the recipients who are still to be named, by their index
+	steps  []step       // MAIL, and RCPT for each recipient; nil: not spelled yet
+	ahead  *transaction // the first one, if its envelope has gone already
 }
 
-// answer is what came of a step.
-type answer struct {
-	reply Reply
-	err   error
+// outgoing is the whole of a message, of which nothing is sent yet.
+func (p *prepared) outgoing() *outgoing {
+	o := &outgoing{prepared: p, result: p.newResult()}
+	o.left = o.result.open()
+	return o
 }
 
-// inlineGroup is how much may be written before a reply is read: no more than
-// fits the buffers of a socket, lest both sides wait for the other to read.
-const inlineGroup = 4 << 10
-
-// group sends the commands of steps in one go, and reads all their replies (RFC
-// 2920, section 3.1). A refusal of one does not keep the others from being
-// answered; if the session ends, all that are left get the reason.
-func (c *Client) group(ctx context.Context, steps ...step) []answer {
-	answers := make([]answer, len(steps))
-	blocks, err := spell(steps)
-	if err == nil {
-		err = c.usable(ctx, steps[0].op)
-	}
-	if err != nil {
-		return fill(answers, err)
-	}
-	defer c.link.watch(ctx)()
-	if c.replies.Buffered() > 0 {
-		reply, err := c.outOfTurn(ctx, steps[0].op)
-		fill(answers, err)[0].reply = reply
-		return answers
-	}
-	c.announce(ctx, steps)
-	if len(steps) > 1 && (len(blocks) > 1 || !isSocket(c.link.raw)) {
-		c.overlap(ctx, steps, blocks, answers)
-		return answers
-	}
-	_, err = c.link.write(blocks[0].lines, steps[0].timeout)
-	if err != nil && !c.link.lost(err) {
-		return fill(answers, c.fail(ctx, steps[0].op, err))
-	}
-	c.collect(ctx, steps, answers, func() int { return len(steps) })
-	c.outlive(ctx, steps[0].op, err)
-	return answers
-}
-
-// outlive ends a session that goes on although commands could not be written.
-func (c *Client) outlive(ctx context.Context, op string, err error) {
-	if err != nil && c.failure == nil {
-		c.fail(ctx, op, err)
-	}
-}
-
-// block is a run of whole commands that are written at once. A command is never
-// split: some servers take the first piece of one for all of it.
-type block struct {
-	lines    []byte
-	commands int
-}
-
-// spell makes blocks of the commands of steps.
-func spell(steps []step) ([]block, error) {
-	blocks := []block{{}}
-	for _, s := range steps {
-		line, err := s.command.Bytes()
-		if err != nil {
-			return nil, &Error{Op: s.op, Err: err}
+// reopen takes back that the limits of a session kept the mail from recipients:
+// they are left for another session.
+func (o *outgoing) reopen() {
+	o.left, o.steps = nil, nil
+	for i, recipient := range o.result.Recipients {
+		var limit *limitError
+		if errors.As(recipient.Err, &limit) {
+			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
+			o.left = append(o.left, i)
 		}
-		last := &blocks[len(blocks)-1]
-		if len(last.lines)+len(line) > inlineGroup && last.commands > 0 {
-			blocks = append(blocks, block{})
-			last = &blocks[len(blocks)-1]
-		}
-		last.lines = append(last.lines, line...)
-		last.commands++
-	}
-	return blocks, nil
-}
-
-// isSocket tells whether what is written to conn is buffered by the system.
-func isSocket(conn net.Conn) bool {
-	switch conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
-}
-
-// announce logs the commands, and remembers what is secret in them.
-func (c *Client) announce(ctx context.Context, steps []step) {
-	for _, s := range steps {
-		if c.opts.Logger != nil {
-			c.opts.Logger.DebugContext(ctx, "smtp command", "text", s.command.String())
-		}
-		if s.command.Secret() {
-			c.secrets = append(c.secrets, s.command)
-		}
-		c.count(s)
 	}
 }
 
-// overlap writes the blocks while it reads the replies, so that neither a long
-// list nor a connection without buffers can make both sides wait for ever.
-func (c *Client) overlap(ctx context.Context, steps []step, blocks []block, answers []answer) {
-	var begun atomic.Int64 // commands of which the server can have read anything
-	written := make(chan error, 1)
-	go func() {
-		for _, b := range blocks {
-			begun.Add(int64(b.commands))
-			if _, err := c.link.write(b.lines, steps[0].timeout); err != nil {
-				c.link.lost(err)
-				written <- err
-				return
+// transaction sends a message to a batch of its recipients.
+type transaction struct {
+	of      *outgoing
+	batch   []int   // who they are, by their index in the result of the message
+	rest    []int   // who is left for others
+	result  *Result // for the batch
+	steps   []step  // MAIL, RCPT… and, if early, DATA
+	early   bool
+	refused *Error // MAIL was
+	data    answer // to DATA, once it was sent
+}
+
+// send sends a message to those of its recipients whom left names, in as many
+// transactions as they need. Where the server takes commands in groups (RFC 2920),
+// each is one round trip for the envelope and one for the content; if next, which
+// may be nil, has another message, its envelope goes with the last content.
+func (c *Client) send(ctx context.Context, o *outgoing, next func() *outgoing) {
+	var err error
+	for len(o.left) > 0 || o.ahead != nil {
+		t := o.ahead
+		if t == nil {
+			if t, err = c.begin(o); err == nil {
+				err = c.usable(ctx, t.steps[0].op)
 			}
+			if err != nil {
+				break
+			}
+			c.opts.Trace.transaction(ctx, o.message.Delivery.From, len(t.batch))
+			c.note(t, c.run(ctx, t.steps))
 		}
-		written <- nil
-	}()
-	c.collect(ctx, steps, answers, func() int { return int(begun.Load()) })
-	c.outlive(ctx, steps[0].op, <-written)
-}
-
-// collect reads the reply to each step in turn. Only those of which begun counts
-// the command can have one; an earlier one would be that to something else.
-func (c *Client) collect(ctx context.Context, steps []step, answers []answer, begun func() int) {
-	for i, s := range steps {
-		a := &answers[i]
-		a.reply, a.err = c.receive(ctx, s.op, s.timeout, s.want)
-		if c.failure == nil && begun() <= i {
-			a.err = c.fail(ctx, s.op, &unexpectedReply{a.reply, ""})
-			a.reply = Reply{}
-		}
-		if c.failure != nil {
-			fill(answers[i+1:], a.err)
+		o.ahead = nil
+		c.complete(ctx, t, next)
+		if t.refused != nil { // MAIL was: it would be again.
+			o.result.settle(Refused, t.refused.Reply, t.refused)
 			return
 		}
 	}
+	o.result.settle(NotSent, Reply{}, err)
 }
 
-// fill gives err to all the answers.
-func fill(answers []answer, err error) []answer {
-	for i := range answers {
-		answers[i].err = err
+// begin makes the next transaction of a message, of which nothing is sent yet.
+func (c *Client) begin(o *outgoing) (t *transaction, err error) {
+	e := o.envelope()
+	if o.steps == nil {
+		if o.steps, err = c.envelopeSteps(e); err != nil {
+			return nil, err
+		}
 	}
-	return answers
+	t = &transaction{of: o, result: &Result{}}
+	if t.batch, t.rest, err = c.take(o.left, e); err != nil {
+		return nil, err
+	}
+	t.steps = append(make([]step, 0, len(t.batch)+2), o.steps[0])
+	for _, i := range t.batch {
+		t.steps = append(t.steps, o.steps[1+i])
+		t.result.Recipients = append(t.result.Recipients, o.result.Recipients[i])
+	}
+	// DATA goes along if any recipient will do: where that turns out otherwise, the
+	// content that it invites is a lone dot, or the connection is closed. BDAT
+	// waits: a server that does not expect a chunk may take it for commands.
+	if t.early = c.pipelining() && e.Accept == AcceptAny && c.form(e.Body) == wire.Dots; t.early {
+		t.steps = append(t.steps, c.dataStep())
+	}
+	return t, nil
 }
 
-// send sends a message to all its recipients.
-func (c *Client) send(ctx context.Context, p *prepared) (*Result, error) {
-	result := p.newResult()
-	c.sendTo(ctx, p, result, result.open())
-	return result, result.err()
+func (c *Client) pipelining() bool {
+	_, offered := c.Extension("PIPELINING")
+	return offered
 }
 
-// sendTo sends a message to those recipients that left names by their index, in
-// as many transactions as they need. Where the server takes commands in groups
-// (RFC 2920), each is one round trip for the envelope and one for the content.
-func (c *Client) sendTo(ctx context.Context, p *prepared, result *Result, left []int) {
-	e := p.message.Delivery
-	steps, err := c.envelopeSteps(e)
-	if err == nil {
-		err = c.declareSize(steps[0], p)
+// form is how a content goes to the server: by DATA, unless chunks are asked for
+// and offered.
+func (c *Client) form(body BodyType) wire.Form {
+	_, offered := c.Extension("CHUNKING")
+	switch {
+	case !c.opts.Chunking || !offered:
+		return wire.Dots
+	case body == BodyBinary:
+		return wire.Binary
 	}
-	for err == nil && len(left) > 0 {
-		var batch, rest []int
-		if batch, rest, err = c.take(left, e); err == nil {
-			err = c.usable(ctx, steps[0].op)
-		}
-		if err != nil {
-			break
-		}
-		postponed, refused := c.transaction(ctx, p, result, steps, batch)
-		if refused != nil { // MAIL was: it would be again.
-			result.settle(Refused, refused.Reply, refused)
-			return
-		}
-		left = append(postponed, rest...)
-	}
-	result.settle(NotSent, Reply{}, err)
-}
-
-// transaction sends a message to a batch of its recipients. It returns those who
-// are to go in another transaction, since the server had taken some and no more
-// (RFC 5321, section 4.5.3.1.10), and the refusal of MAIL, if it was refused.
-func (c *Client) transaction(ctx context.Context, p *prepared, whole *Result, steps []step, batch []int) (postponed []int, refused *Error) {
-	own := append(make([]step, 0, len(batch)+2), steps[0])
-	result := &Result{}
-	for _, i := range batch {
-		own = append(own, steps[1+i])
-		result.Recipients = append(result.Recipients, whole.Recipients[i])
-	}
-	c.result = result
-	c.opts.Trace.transaction(ctx, p.message.Delivery.From, len(batch))
-	refused = c.transact(ctx, result, own, p.message.Delivery.Accept, p.draft)
-	c.result = nil
-	for k, i := range batch {
-		whole.Recipients[i] = result.Recipients[k]
-		if result.Recipients[k].full && p.message.Delivery.Accept == AcceptAny && c.failure == nil {
-			whole.Recipients[i] = RecipientResult{Recipient: result.Recipients[k].Recipient}
-			postponed = append(postponed, i)
-		}
-	}
-	return postponed, refused
+	return wire.Chunks
 }
 
 // envelopeSteps spells MAIL and RCPT for an envelope.
@@ -239,61 +138,10 @@ func (c *Client) envelopeSteps(e Envelope) ([]step, error) {
 	return steps, nil
 }
 
-// declareSize tells the server the size of the message (RFC 1870), if the server
-// wants to know and it is known without reading it. What is too big for the
-// server is not even begun.
-func (c *Client) declareSize(mail step, p *prepared) error {
-	params, wanted := c.Extension("SIZE")
-	size, known := p.Len()
-	if !wanted || !known {
-		return nil
-	}
-	if most, err := strconv.ParseInt(params, 10, 64); err == nil && most > 0 && size > most {
-		return &Error{Op: mail.op, Err: fmt.Errorf("the message has %d octets, and the server takes %d", size, most)}
-	}
-	mail.command.Param("SIZE", strconv.FormatInt(size, 10))
-	return nil
-}
-
-// transact runs a transaction to its end, whatever that is. DATA goes with the
-// envelope if any recipient will do: where that turns out otherwise, the content
-// that it invites is a lone dot, or the connection is closed.
-func (c *Client) transact(ctx context.Context, result *Result, steps []step, accept AcceptPolicy, body io.WriterTo) (refused *Error) {
-	_, pipelining := c.Extension("PIPELINING")
-	early := pipelining && accept == AcceptAny
-	if early {
-		steps = append(steps, c.dataStep())
-	}
-	answers := c.run(ctx, steps, pipelining)
-	data := answers[len(answers)-1]
-	result.note(answers[:len(result.Recipients)+1])
-	if answers[0].reply.Code != 0 {
-		refused, _ = answers[0].err.(*Error)
-	}
-	invited := early && data.err == nil
-	switch {
-	case refused != nil && invited:
-		c.end(refused) // Nobody knows whose mail the content would become.
-	case !result.anyOpen() && invited:
-		c.loneDot(ctx)
-	case !result.anyOpen():
-		c.tidy(ctx)
-	case accept == AcceptAll && result.firstError() != nil:
-		c.tidy(ctx)
-		result.settle(NotSent, Reply{}, result.firstError())
-	default:
-		if !early {
-			data = c.group(ctx, c.dataStep())[0]
-		}
-		c.deliver(ctx, result, data, body)
-	}
-	return refused
-}
-
 // run makes the steps, in a group if the server takes it, else one by one, and
 // none after MAIL was refused.
-func (c *Client) run(ctx context.Context, steps []step, pipelining bool) []answer {
-	if pipelining {
+func (c *Client) run(ctx context.Context, steps []step) []answer {
+	if c.pipelining() {
 		return c.group(ctx, steps...)
 	}
 	answers := make([]answer, len(steps))
@@ -307,40 +155,155 @@ func (c *Client) run(ctx context.Context, steps []step, pipelining bool) []answe
 	return answers
 }
 
-// loneDot ends a transaction in which DATA was accepted and no recipient (RFC
-// 2920, section 3.1). What the server says to that matters to nobody. In LMTP it
-// would say nothing.
-func (c *Client) loneDot(ctx context.Context) {
-	if c.opts.LMTP {
-		c.end(errors.New("content was invited for nobody"))
-		return
+// note takes the answers to the envelope of a transaction, which is now open.
+func (c *Client) note(t *transaction, answers []answer) {
+	c.result = t.result
+	t.of.left = t.rest
+	t.result.note(answers[:len(t.batch)+1])
+	if answers[0].reply.Code != 0 {
+		t.refused, _ = answers[0].err.(*Error)
 	}
-	c.content(ctx, nothing{}, 0)
-	c.tidy(ctx)
+	t.data = answers[len(answers)-1]
+}
+
+// complete brings a transaction whose envelope was answered to its end, whatever
+// that is.
+func (c *Client) complete(ctx context.Context, t *transaction, next func() *outgoing) {
+	e := t.of.message.Delivery
+	if len(t.rest) > 0 || e.Accept == AcceptAny && t.result.anyFull() {
+		next = nil // The rest of this message comes first.
+	}
+	invited := t.early && t.data.err == nil
+	failed := t.result.firstError()
+	ahead := (*transaction)(nil)
+	switch {
+	case t.refused != nil && invited:
+		c.end(t.refused) // Nobody knows whose mail the content would become.
+	case t.result.anyOpen() && e.Accept == AcceptAll && failed != nil:
+		t.result.settle(NotSent, Reply{}, failed)
+		ahead = c.clear(ctx, next)
+	case t.result.anyOpen():
+		ahead = c.deliver(ctx, t, next)
+	case !invited:
+		ahead = c.clear(ctx, next)
+	case c.opts.LMTP: // There is no reply to content for nobody.
+		c.end(errors.New("content was invited for nobody"))
+	default: // A lone dot (RFC 2920, section 3.1). What the server says to it matters to nobody.
+		ahead = c.contentBefore(ctx, next, &Result{}, content{body: nothing{}, form: wire.Dots})
+	}
+	c.close(t, ahead)
+}
+
+// close hands the outcome of a transaction on to its message. Those for whom it
+// had no room go in another (RFC 5321, section 4.5.3.1.10).
+func (c *Client) close(t, ahead *transaction) {
+	c.result = nil
+	if ahead != nil {
+		c.result = ahead.result
+	}
+	var postponed []int
+	for k, i := range t.batch {
+		r := t.result.Recipients[k]
+		if r.full && t.of.message.Delivery.Accept == AcceptAny && c.failure == nil {
+			r = RecipientResult{Recipient: r.Recipient}
+			postponed = append(postponed, i)
+		}
+		t.of.result.Recipients[i] = r
+	}
+	t.of.left = append(postponed, t.of.left...)
 }
 
 type nothing struct{}
 
 func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
 
-// deliver sends the content, if the answer to DATA has invited it, and settles
-// the outcome of all who were accepted so far.
-func (c *Client) deliver(ctx context.Context, result *Result, data answer, body io.WriterTo) {
-	accepted := result.open()
-	answers := []answer{data}
-	if data.err == nil {
-		answers = c.content(ctx, body, len(accepted))
+// deliver sends the content to those who were accepted, if DATA invites it.
+func (c *Client) deliver(ctx context.Context, t *transaction, next func() *outgoing) (ahead *transaction) {
+	e := t.of.envelope()
+	form := c.form(e.Body)
+	if !t.early && form == wire.Dots {
+		t.data = c.group(ctx, c.dataStep())[0]
 	}
-	refused := false
+	if form == wire.Dots && t.data.err != nil {
+		t.result.settle(outcomeOf(t.data.err), t.data.reply, t.data.err)
+		return c.clear(ctx, next)
+	}
+	return c.contentBefore(ctx, next, t.result, content{body: t.of, form: form})
+}
+
+// contentBefore sends a content to those of result who are open, and in the same
+// group the envelope of the transaction that comes next, if there is one.
+func (c *Client) contentBefore(ctx context.Context, next func() *outgoing, result *Result, t content) (ahead *transaction) {
+	t.ahead = c.following(next)
+	behind := c.conclude(ctx, result, t)
+	return c.arrive(t.ahead, behind)
+}
+
+// conclude sends a content, and settles the outcome of all who were accepted.
+func (c *Client) conclude(ctx context.Context, result *Result, t content) (behind []answer) {
+	accepted := result.open()
+	t.accepted = len(accepted)
+	ends, behind := c.content(ctx, t)
+	refused := len(accepted) == 0
 	for k, i := range accepted {
-		a := answers[min(k, len(answers)-1)] // one for all, but in LMTP
+		a := ends[min(k, len(ends)-1)] // one for all, but in LMTP
 		recipient := &result.Recipients[i]
 		recipient.Outcome, recipient.Reply, recipient.Err = outcomeOf(a.err), a.reply, a.err
 		refused = refused || a.err != nil
 	}
-	if refused {
+	if refused && behind == nil {
 		c.tidy(ctx)
 	}
+	return behind
+}
+
+// clear drops a transaction in which there is nothing to send, in the same group
+// with the envelope of the one that comes next, if there is one.
+func (c *Client) clear(ctx context.Context, next func() *outgoing) (ahead *transaction) {
+	if ahead = c.following(next); ahead == nil || c.failure != nil {
+		c.tidy(ctx)
+		return nil
+	}
+	return c.arrive(ahead, c.group(ctx, ahead.behind()...))
+}
+
+// following makes the first transaction of the message that comes next. If that
+// has none, or cannot go behind another, its own turn will tell why.
+func (c *Client) following(next func() *outgoing) *transaction {
+	if next == nil || c.failure != nil || !c.pipelining() {
+		return nil
+	}
+	o := next()
+	if o == nil || len(o.left) == 0 {
+		return nil
+	}
+	t, _ := c.begin(o)
+	return t
+}
+
+// behind is what goes behind another transaction (RFC 2920, section 3.1). RSET
+// comes first: there are servers where without it the sender of a transaction
+// that was refused becomes that of the next.
+func (t *transaction) behind() []step {
+	if t == nil {
+		return nil
+	}
+	return append([]step{resetStep(t.steps[0].timeout)}, t.steps...)
+}
+
+// arrive takes the answers to what went behind another transaction. Unless RSET
+// was answered well, nothing that follows it can be trusted.
+func (c *Client) arrive(t *transaction, answers []answer) *transaction {
+	switch {
+	case len(answers) == 0:
+		return nil
+	case answers[0].err != nil:
+		c.end(answers[0].err)
+		return nil
+	}
+	t.of.ahead = t
+	c.note(t, answers[1:])
+	return t
 }
 
 // tidy drops a transaction that was refused, so that the session can be used

@@ -14,7 +14,11 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-func TestDotWriter(t *testing.T) {
+func dotWriter(w io.Writer, blockSize int) *wire.ContentWriter {
+	return wire.NewContentWriter(wire.Dots, make([]byte, 0, blockSize), func(b wire.Block) (int, error) { return w.Write(b.Octets) })
+}
+
+func TestDots(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"":                          ".\r\n",
@@ -34,10 +38,10 @@ func TestDotWriter(t *testing.T) {
 		for cut := range len(in) + 1 {
 			for size := 1; size <= 4; size++ {
 				var out bytes.Buffer
-				d := wire.NewDotWriter(&out, make([]byte, 0, size))
+				d := dotWriter(&out, size)
 				io.WriteString(d, in[:cut])
 				io.WriteString(d, in[cut:])
-				if left, err := wire.EndData(d); !left || err != nil || out.String() != want {
+				if left, err := wire.EndData(d, nil); !left || err != nil || out.String() != want {
 					t.Errorf("%q cut at %d in blocks of %d became %q, %v, %v; want %q", in, cut, size, out.String(), left, err, want)
 				}
 			}
@@ -46,15 +50,15 @@ func TestDotWriter(t *testing.T) {
 }
 
 // A bare CR is the smuggler's tool: no cut of the writes may let one pass.
-func TestDotWriterRefusesBareCR(t *testing.T) {
+func TestBareCR(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"\r", "a\rb", "a\r\r\n", "a\r.\r\nb", "\r.\r", "a\n\r.\r\n", "a\r"} {
 		for cut := range len(in) + 1 {
 			var out bytes.Buffer
-			d := wire.NewDotWriter(&out, make([]byte, 0, 64))
+			d := dotWriter(&out, 64)
 			io.WriteString(d, in[:cut])
 			io.WriteString(d, in[cut:])
-			left, err := wire.EndData(d)
+			left, err := wire.EndData(d, nil)
 			if left || !errors.Is(err, wire.ErrBareCR) || strings.HasSuffix(out.String(), ".\r\n") {
 				t.Errorf("%q cut at %d became %q, %v, %v", in, cut, out.String(), left, err)
 			}
@@ -66,11 +70,11 @@ func TestEndDataAfterAnError(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("link lost")
 	w := &failingWriter{room: 8, err: lost}
-	d := wire.NewDotWriter(w, make([]byte, 0, 4))
+	d := dotWriter(w, 4)
 	if _, err := io.WriteString(d, strings.Repeat("a", 100)); err != lost {
 		t.Fatalf("Write: %v", err)
 	}
-	if left, err := wire.EndData(d); left || err != lost {
+	if left, err := wire.EndData(d, nil); left || err != lost {
 		t.Errorf("EndData: %v, %v", left, err)
 	}
 	if w.calls != 2 {
@@ -79,15 +83,15 @@ func TestEndDataAfterAnError(t *testing.T) {
 }
 
 // A body that kept the writer must not write commands with it.
-func TestDotWriterAfterTheEnd(t *testing.T) {
+func TestWriteAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	d := wire.NewDotWriter(&out, make([]byte, 0, 8))
-	if _, err := wire.EndData(d); err != nil {
+	d := dotWriter(&out, 8)
+	if _, err := wire.EndData(d, nil); err != nil {
 		t.Fatal(err)
 	}
 	n, err := io.WriteString(d, strings.Repeat("VRFY x\r\n", 10))
-	if _, again := wire.EndData(d); n != 0 || err == nil || again == nil || out.String() != ".\r\n" {
+	if _, again := wire.EndData(d, nil); n != 0 || err == nil || again == nil || out.String() != ".\r\n" {
 		t.Errorf("after the end %d octets were written, %v, %v: %q", n, err, again, out.String())
 	}
 }
@@ -99,9 +103,9 @@ func TestEndDataTellsWhatLeft(t *testing.T) {
 	content, lost := "a\r\n", errors.New("link lost")
 	whole := len(content) + len(".\r\n")
 	for room := range whole + 1 {
-		d := wire.NewDotWriter(&failingWriter{room: room, err: lost}, make([]byte, 0, 64))
+		d := dotWriter(&failingWriter{room: room, err: lost}, 64)
 		io.WriteString(d, content)
-		left, err := wire.EndData(d)
+		left, err := wire.EndData(d, nil)
 		if err != lost || left != (room == whole) {
 			t.Errorf("with %d of %d octets written: %v, %v", room, whole, left, err)
 		}
@@ -134,13 +138,13 @@ func FuzzDots(f *testing.F) {
 	bareCR := regexp.MustCompile(`\r(?:[^\n]|\z)`)
 	f.Fuzz(func(t *testing.T, content []byte, piece, block uint8) {
 		var out bytes.Buffer
-		d := wire.NewDotWriter(&out, make([]byte, 0, int(block)+1))
+		d := dotWriter(&out, int(block)+1)
 		for rest := content; len(rest) > 0; {
 			n := min(int(piece)+1, len(rest))
 			d.Write(rest[:n])
 			rest = rest[n:]
 		}
-		_, err := wire.EndData(d)
+		_, err := wire.EndData(d, nil)
 		if bare := bareCR.Match(content); bare != (err != nil) {
 			t.Fatalf("bare CR: %v, but err is %v", bare, err)
 		} else if bare {
@@ -160,16 +164,16 @@ func FuzzDots(f *testing.F) {
 	})
 }
 
-func BenchmarkDotWriter(b *testing.B) {
+func BenchmarkDots(b *testing.B) {
 	line := strings.Repeat("A", 76) + "\r\n"
 	content := []byte(strings.Repeat(line, 1<<20/len(line)))
 	b.SetBytes(int64(len(content)))
 	b.ReportAllocs()
 	block := make([]byte, 0, 32<<10)
 	for b.Loop() {
-		d := wire.NewDotWriter(io.Discard, block)
+		d := wire.NewContentWriter(wire.Dots, block, func(b wire.Block) (int, error) { return len(b.Octets), nil })
 		d.Write(content)
-		if _, err := wire.EndData(d); err != nil {
+		if _, err := wire.EndData(d, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
