@@ -39,7 +39,11 @@ func (s *chunkSink) write(b wire.Block) (int, error) {
 	}
 	n, err := s.put(b)
 	if err == nil && s.outstanding > 0 {
-		err = s.client.link.readWithin(s.client.opts.Timeouts.DataBlock)
+		timeout := s.client.opts.Timeouts.DataBlock
+		if b.Last {
+			timeout = s.client.opts.Timeouts.DataTermination
+		}
+		err = s.client.link.readWithin(timeout)
 	}
 	return n, err
 }
@@ -74,12 +78,16 @@ func (s *chunkSink) listen() {
 }
 
 // take judges a reply to a chunk, once it has come. What follows a refusal is of
-// no interest, unless it ends the session.
+// no interest, unless it ends the session. In LMTP nobody knows how many replies
+// follow it: one, or one for each recipient.
 func (s *chunkSink) take() {
 	s.outstanding--
 	a := s.client.judge(s.ctx, "BDAT", "2", <-s.heard)
 	if s.refusal.err == nil {
 		s.refusal = a
+	}
+	if a.err != nil && s.client.opts.LMTP {
+		s.client.end(a.err)
 	}
 }
 

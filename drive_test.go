@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/postrider/smtp"
@@ -35,11 +37,19 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		case "data":
 			result, err = c.Data(ctx, strings.NewReader("Hello.\n"))
 		case "send":
-			m := letter(words(with, "to", "bob@example.net")...)
-			if with["accept"] == "all" {
-				m.Delivery.Accept = smtp.AcceptAll
+			result, err = c.Send(ctx, letterWith(with, words(with, "to", "bob@example.net")...))
+		case "send-each":
+			for result, err := range c.SendAll(ctx, letterToEach(with)) {
+				tellResult(&report, result)
+				if err != nil {
+					report = append(report, "error: "+err.Error())
+				}
 			}
-			result, err = c.Send(ctx, m)
+		case "send-first":
+			for result := range c.SendAll(ctx, letterToEach(with)) {
+				tellResult(&report, result)
+				break
+			}
 		case "send-params":
 			result, err = c.Send(ctx, letterWithParams())
 		case "send-requiretls":
@@ -66,6 +76,29 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		}
 	}
 	return report
+}
+
+// letterWith is a letter as the settings of a script want it.
+func letterWith(with map[string]string, to ...string) *smtp.Message {
+	m := letter(to...)
+	if with["accept"] == "all" {
+		m.Delivery.Accept = smtp.AcceptAll
+	}
+	if lines, err := strconv.Atoi(with["lines"]); err == nil {
+		m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\n.\n", lines)
+	}
+	return m
+}
+
+// letterToEach makes one letter for each "to", or for several joined by commas.
+func letterToEach(with map[string]string) iter.Seq[*smtp.Message] {
+	return func(yield func(*smtp.Message) bool) {
+		for _, to := range words(with, "to", "bob@example.net carol@example.org") {
+			if !yield(letterWith(with, strings.Split(to, ",")...)) {
+				return
+			}
+		}
+	}
 }
 
 // letterWithParams asks for what has no field.

@@ -72,19 +72,19 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 }
 
 func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
-	p, err := message.prepare((*attachment).open)
-	if err != nil {
-		return p.unsent(err)
+	o := message.outgoing()
+	defer o.close()
+	if o.err != nil {
+		return o.outcome()
 	}
-	defer p.close()
 	c, err := m.takeIdle()
 	if err != nil {
-		return p.unsent(err)
+		o.result.settle(NotSent, Reply{}, err)
+		return o.result, err
 	}
-	o := p.outgoing()
 	if c != nil {
 		if m.sendOver(ctx, c, o) {
-			o = p.outgoing()
+			o.renew()
 		} else {
 			o.reopen()
 		}
@@ -100,7 +100,7 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 		}
 		o.reopen() // for whom this one had no room: no second try, but the rest of the first
 	}
-	return o.result, o.result.err()
+	return o.outcome()
 }
 
 // sendOver sends a message over c, keeps c if it is still good, and tells whether

@@ -123,7 +123,7 @@ func (p *prepared) newResult() *Result {
 }
 
 // unsent is the result of what never reached a transaction.
-func (p *prepared) unsent(err error) (*Result, error) {
+func (p *prepared) unsent(err error) *Result {
 	m := cmp.Or(p.message, p.original, &Message{})
 	to := m.Delivery.To
 	if len(to) == 0 {
@@ -132,7 +132,7 @@ func (p *prepared) unsent(err error) (*Result, error) {
 	result := newResult(to)
 	result.Message, result.MessageID = p.original, strings.Trim(m.MessageID, "<>")
 	result.settle(NotSent, Reply{}, err)
-	return result, err
+	return result
 }
 
 // clone copies what Prepare fills in, and the slices, so that the caller may
@@ -279,6 +279,9 @@ type draft struct {
 }
 
 func (d *draft) close() {
+	if d == nil {
+		return
+	}
 	for _, file := range d.files {
 		file.close()
 	}

@@ -90,6 +90,7 @@ func converse(t *testing.T, script *transcript.Script) []string {
 		ServerName:    "localhost",
 		PlaintextAuth: script.With["plaintext-auth"] == "yes",
 		LMTP:          script.With["lmtp"] == "yes",
+		Chunking:      script.With["chunking"] == "yes",
 		Disable:       words(script.With, "disable", ""),
 	})
 	report := drive(ctx, client, script.With, roots)

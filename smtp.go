@@ -440,20 +440,12 @@ func (c *Client) dataStep() step {
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
-	result, err := c.sendMessage(ctx, m)
+	o := m.outgoing()
+	defer o.close()
+	c.send(ctx, o, nil)
+	result, err := o.outcome()
 	c.opts.Trace.done(ctx, result, err)
 	return result, err
-}
-
-func (c *Client) sendMessage(ctx context.Context, m *Message) (*Result, error) {
-	p, err := m.prepare((*attachment).open)
-	if err != nil {
-		return p.unsent(err)
-	}
-	defer p.close()
-	o := p.outgoing()
-	c.send(ctx, o, nil)
-	return o.result, o.result.err()
 }
 
 // Reset drops the transaction under way (RSET). If the server refuses even that,
@@ -611,7 +603,11 @@ func (c *Client) introduced(op string) error {
 // the session, whatever the step.
 func (c *Client) usable(ctx context.Context, op string) error {
 	if c.failure != nil {
-		return &Error{Op: op, Err: fmt.Errorf("the session is over (%v): %w", c.failure, net.ErrClosed), transient: true}
+		err := fmt.Errorf("the session is over (%v): %w", c.failure, net.ErrClosed)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", err, contextError(ctx))
+		}
+		return &Error{Op: op, Err: err, transient: true}
 	}
 	if ctx.Err() != nil {
 		return c.fail(ctx, op, os.ErrDeadlineExceeded)

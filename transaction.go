@@ -11,17 +11,37 @@ import (
 // outgoing is a message on its way over a session.
 type outgoing struct {
 	*prepared
+	err    error // why it cannot be sent at all
 	result *Result
 	left   []int        // the recipients who are still to be named, by their index
 	steps  []step       // MAIL, and RCPT for each recipient; nil: not spelled yet
 	ahead  *transaction // the first one, if its envelope has gone already
 }
 
-// outgoing is the whole of a message, of which nothing is sent yet.
-func (p *prepared) outgoing() *outgoing {
-	o := &outgoing{prepared: p, result: p.newResult()}
-	o.left = o.result.open()
+// outgoing makes a message ready to be sent, with its files open.
+func (m *Message) outgoing() *outgoing {
+	p, err := m.prepare((*attachment).open)
+	o := &outgoing{prepared: p, err: err}
+	if err != nil {
+		o.result = p.unsent(err)
+		return o
+	}
+	o.renew()
 	return o
+}
+
+// renew forgets all that was made of sending it.
+func (o *outgoing) renew() {
+	o.result, o.steps = o.newResult(), nil
+	o.left = o.result.open()
+}
+
+// outcome is what became of the message.
+func (o *outgoing) outcome() (*Result, error) {
+	if o.err != nil {
+		return o.result, o.err
+	}
+	return o.result, o.result.err()
 }
 
 // reopen takes back that the limits of a session kept the mail from recipients:
@@ -173,18 +193,17 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 	if len(t.rest) > 0 || e.Accept == AcceptAny && t.result.anyFull() {
 		next = nil // The rest of this message comes first.
 	}
-	invited := t.early && t.data.err == nil
 	failed := t.result.firstError()
 	ahead := (*transaction)(nil)
 	switch {
-	case t.refused != nil && invited:
+	case t.refused != nil && t.invited():
 		c.end(t.refused) // Nobody knows whose mail the content would become.
 	case t.result.anyOpen() && e.Accept == AcceptAll && failed != nil:
 		t.result.settle(NotSent, Reply{}, failed)
 		ahead = c.clear(ctx, next)
 	case t.result.anyOpen():
 		ahead = c.deliver(ctx, t, next)
-	case !invited:
+	case !t.invited():
 		ahead = c.clear(ctx, next)
 	case c.opts.LMTP: // There is no reply to content for nobody.
 		c.end(errors.New("content was invited for nobody"))
@@ -193,6 +212,9 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 	}
 	c.close(t, ahead)
 }
+
+// invited tells whether the server waits for the content.
+func (t *transaction) invited() bool { return t.early && t.data.err == nil }
 
 // close hands the outcome of a transaction on to its message. Those for whom it
 // had no room go in another (RFC 5321, section 4.5.3.1.10).

@@ -7,9 +7,12 @@
 //	S! "text\x00"        the server sends the octets of a Go string
 //	C: text              the client must send this line
 //	C: ...               the client must send lines, up to and with a lone dot
+//	C: (chunk)           the client must send BDAT and as many octets as it says
+//	C: (last chunk)      the same with LAST
 //	C: (goes)            the client must close without another octet
 //	S: (goes)            the server closes the connection
 //	S: (is silent)       the server says nothing more until the client goes
+//	S: (pauses)          the server does nothing for a second, so that what it said is heard
 //	S: (starts TLS)      the server does its part of a TLS handshake
 //	= text               what must come of it, in the words of whoever runs it
 package transcript
@@ -22,6 +25,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Script is a conversation, and what must come of it.
@@ -96,12 +100,19 @@ func (p *player) play(s step) error {
 		return p.raw.Close()
 	case "S: (is silent)", "C: (goes)":
 		return p.expectEnd()
+	case "S: (pauses)":
+		time.Sleep(time.Second)
+		return nil
 	case "S: (starts TLS)":
 		over := tls.Server(p.conn, p.config)
 		p.conn, p.lines = over, bufio.NewReader(over)
 		return over.Handshake()
 	case "C: ...":
 		return p.expectContent()
+	case "C: (chunk)":
+		return p.expectChunk("BDAT %d\r\n")
+	case "C: (last chunk)":
+		return p.expectChunk("BDAT %d LAST\r\n")
 	}
 	switch s.kind {
 	case "S:":
@@ -128,6 +139,18 @@ func (p *player) expectContent() error {
 			return nil
 		}
 	}
+}
+
+func (p *player) expectChunk(format string) error {
+	line, err := p.lines.ReadString('\n')
+	var size int64
+	if _, scanErr := fmt.Sscanf(line, format, &size); scanErr != nil {
+		return fmt.Errorf("client sent %q (%v), want %q", line, err, format)
+	}
+	if _, err := io.CopyN(io.Discard, p.lines, size); err != nil {
+		return fmt.Errorf("client sent less than the %d octets of its chunk: %w", size, err)
+	}
+	return nil
 }
 
 func (p *player) expectEnd() error {
