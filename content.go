@@ -217,7 +217,7 @@ func (c *Client) failed(ctx context.Context, s sink, ends []answer, refusal answ
 	} else if c.failure == errIncomplete {
 		end := s.answer(endOfData, "2")
 		if end.err == nil {
-			refusal.err = unknown(c.fail(ctx, endOfData, fmt.Errorf("the server answered %v, although it had refused a part of the content: %w", end.reply, refusal.err)))
+			refusal.err = unknown(c.fail(ctx, endOfData, fmt.Errorf("the server answered %v, although it had refused a part of the content by %v", end.reply, refusal.reply)))
 		}
 		if c.failure == errIncomplete {
 			c.failure = nil

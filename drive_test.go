@@ -32,12 +32,23 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			err = c.Quit(ctx)
 		case "mail":
 			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com"})
+		case "mail-8bit", "mail-binary":
+			body := smtp.Body8Bit
+			if step == "mail-binary" {
+				body = smtp.BodyBinary
+			}
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", Body: body, Size: 8})
 		case "rcpt":
 			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net"})
 		case "data":
 			result, err = c.Data(ctx, strings.NewReader("Hello.\n"))
 		case "send":
 			result, err = c.Send(ctx, letterWith(with, words(with, "to", "bob@example.net")...))
+		case "send-raw":
+			text, _ := strconv.Unquote(with["raw"])
+			m := &smtp.Message{Raw: smtp.FileBytes("", []byte(text))}
+			m.Delivery = smtp.Envelope{From: "ann@example.com", To: []smtp.Recipient{{Address: "bob@example.net"}}}
+			result, err = c.Send(ctx, m)
 		case "send-each":
 			for result, err := range c.SendAll(ctx, letterToEach(with)) {
 				tellResult(&report, result)

@@ -61,6 +61,10 @@ func FileBytes(name string, data []byte) File {
 	}}
 }
 
+func (f File) isSet() bool {
+	return f.Open != nil || f.Name != "" || f.Type != "" || f.ContentID != "" || f.Size != 0
+}
+
 // open calls Open, and does not take nil for content.
 func (f File) open() (io.ReadCloser, error) {
 	source, err := f.Open()
@@ -100,6 +104,13 @@ func (a *attachment) check() error {
 		}
 	}
 	return nil
+}
+
+func (a *attachment) ready(open bool) error {
+	if open {
+		return a.open()
+	}
+	return a.check()
 }
 
 // open checks the file, opens it and reads a first piece, so that a missing

@@ -44,6 +44,13 @@ type Message struct {
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
 
+	// Raw is a ready message (RFC 5322) instead of all the above. It needs a
+	// Delivery with From and To, and its Name and Type do not matter. It is read
+	// once before it is sent: a bare LF becomes CRLF, a bare CR is an error.
+	// Octets over 127 need a server with 8BITMIME, in the header with SMTPUTF8;
+	// NUL and lines of over 998 octets need BINARYMIME, and nothing is mended.
+	Raw File
+
 	// Delivery is the envelope, where it differs from the header. Without From,
 	// that is Sender or From; without any To, that is To, Cc and Bcc, each once.
 	Delivery Envelope
@@ -54,7 +61,7 @@ type Message struct {
 // it is for those who keep a message, or send it more than once, and who then
 // change nothing in it but Delivery. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
-	p, err := m.prepare((*attachment).check)
+	p, err := m.prepare(false)
 	return p.message, err
 }
 
@@ -62,11 +69,14 @@ func (m *Message) Prepare() (*Message, error) {
 // ends, in constant memory. For a prepared message the octets are the same each
 // time. Every file is opened before the first octet is written.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	p, err := m.prepare((*attachment).open)
+	p, err := m.prepare(true)
 	if err != nil {
 		return 0, err
 	}
 	defer p.close()
+	if p.raw != nil {
+		return p.raw.writeMended(w)
+	}
 	return p.WriteTo(w)
 }
 
@@ -77,15 +87,17 @@ type prepared struct {
 	*draft
 }
 
-// prepare fills in a copy of m, and makes its parts; each is what is done with
-// every file, open for one that is to be written. Unless there is an error, the
-// caller closes what was opened.
-func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
+// prepare fills in a copy of m, and makes its parts. To be written, its files
+// must be opened; unless there is an error, the caller then closes them.
+func (m *Message) prepare(open bool) (*prepared, error) {
 	p := &prepared{original: m}
 	if m == nil {
 		return p, &FieldError{"Message", errors.New("is nil")}
 	}
 	filled := m.clone()
+	if m.Raw.isSet() {
+		return p, p.prepareRaw(filled, open)
+	}
 	if err := filled.fillDate(); err != nil {
 		return p, err
 	}
@@ -94,7 +106,7 @@ func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	}
 	filled.fillTypes()
 	filled.fillContentIDs()
-	d, err := filled.build(each)
+	d, err := filled.build(open)
 	if err != nil {
 		return p, err
 	}
@@ -106,11 +118,31 @@ func (m *Message) prepare(each func(*attachment) error) (*prepared, error) {
 	return p, nil
 }
 
+// prepareRaw takes a ready message.
+func (p *prepared) prepareRaw(filled *Message, open bool) error {
+	if err := filled.checkRaw(); err != nil {
+		return err
+	}
+	r := &raw{File: filled.Raw}
+	if open {
+		if err := r.open(); err != nil {
+			return err
+		}
+		filled.MessageID = r.messageID
+	}
+	p.message, p.draft = filled, &draft{body: r, raw: r}
+	return nil
+}
+
 // envelope is the Delivery of the message with what its content is.
 func (p *prepared) envelope() Envelope {
 	e := p.message.Delivery
 	if n, known := p.Len(); known {
 		e.Size = n
+	}
+	if p.raw != nil {
+		e.Body = max(e.Body, BodyType(p.raw.traits.Kind))
+		e.UTF8 = e.UTF8 || p.raw.traits.UTF8Header
 	}
 	return e
 }
@@ -271,16 +303,26 @@ func referenceTo(name string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i:\bcid:)(?:` + strings.Join(spellings, "|") + `)($|["'<>()\s,;&#])`)
 }
 
-// draft is a message taken apart for writing.
+// draft is a message ready for writing.
 type draft struct {
-	*format.Part
+	body
 	boundary string
 	files    []*attachment
+	raw      *raw // nil: it is built
+}
+
+// body is what a draft writes, and its size, if that is known without reading.
+type body interface {
+	io.WriterTo
+	Len() (n int64, known bool)
 }
 
 func (d *draft) close() {
 	if d == nil {
 		return
+	}
+	if d.raw != nil {
+		d.raw.close()
 	}
 	for _, file := range d.files {
 		file.close()
@@ -288,9 +330,9 @@ func (d *draft) close() {
 }
 
 // build makes the draft, and closes what was opened if it cannot.
-func (m *Message) build(each func(*attachment) error) (*draft, error) {
+func (m *Message) build(open bool) (*draft, error) {
 	d := &draft{boundary: m.boundary()}
-	if err := d.build(m, each); err != nil {
+	if err := d.build(m, open); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -299,38 +341,39 @@ func (m *Message) build(each func(*attachment) error) (*draft, error) {
 
 // build makes the tree of the message, in which no level is there without need:
 // mixed{alternative{text, related{html, inline…}}, attachments…}.
-func (d *draft) build(m *Message, each func(*attachment) error) error {
+func (d *draft) build(m *Message, open bool) error {
 	header, err := m.header()
 	if err != nil {
 		return err
 	}
-	inline, err := d.add("Inline", m.Inline, each)
+	inline, err := d.add("Inline", m.Inline, open)
 	if err != nil {
 		return err
 	}
-	attached, err := d.add("Attachments", m.Attachments, each)
+	attached, err := d.add("Attachments", m.Attachments, open)
 	if err != nil {
 		return err
 	}
 	if m.HTML == "" { // Nothing shows the inline files: they stand beside the text.
 		inline, attached = nil, append(inline, attached...)
 	}
-	body, err := d.body(m, inline)
+	body, err := d.shown(m, inline)
 	if err != nil {
 		return err
 	}
-	d.Part = d.multipart("mixed", append([]*format.Part{body}, attached...))
-	d.Fields = append(header, d.Fields...)
+	whole := d.multipart("mixed", append([]*format.Part{body}, attached...))
+	whole.Fields = append(header, whole.Fields...)
+	d.body = whole
 	return nil
 }
 
-// add makes parts of files, after each was run on them.
-func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
+// add makes parts of files, after they were checked or even opened.
+func (d *draft) add(field string, list []File, open bool) ([]*format.Part, error) {
 	var parts []*format.Part
 	for i, file := range list {
 		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), inline: field == "Inline", boundary: d.boundary}
 		d.files = append(d.files, a)
-		if err := each(a); err != nil {
+		if err := a.ready(open); err != nil {
 			return nil, err
 		}
 		part, err := a.part()
@@ -345,8 +388,8 @@ func (d *draft) add(field string, list []File, each func(*attachment) error) ([]
 	return parts, nil
 }
 
-// body makes the part that a reader shows: text, HTML, or a choice of both.
-func (d *draft) body(m *Message, inline []*format.Part) (*format.Part, error) {
+// shown makes the part that a reader shows: text, HTML, or a choice of both.
+func (d *draft) shown(m *Message, inline []*format.Part) (*format.Part, error) {
 	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
 		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
 	}

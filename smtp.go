@@ -349,16 +349,24 @@ func (c *Client) offers(op string, e Envelope) error {
 	}
 	for _, name := range e.extensions() {
 		if _, ok := c.Extension(name); !ok {
-			return &Error{Op: op, Err: &UnsupportedError{Extension: name}}
+			return &Error{Op: op, Err: &UnsupportedError{name, contentAdvice[name]}}
 		}
 	}
 	switch {
 	case e.Body == BodyBinary && !c.opts.Chunking: // RFC 3030, section 3: not with DATA.
-		return &Error{Op: op, Err: &UnsupportedError{"BINARYMIME", "it was not asked for: set Options.Chunking"}}
+		return &FieldError{"Options.Chunking", errors.New("is needed, since " + contentAdvice["BINARYMIME"])}
 	case e.RequireTLS && (c.tls == nil || len(c.tls.ConnectionState().VerifiedChains) == 0): // RFC 8689, section 4.2.1.
 		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
 	return nil
+}
+
+// contentAdvice says what it is about a content that needs an extension.
+var contentAdvice = map[string]string{
+	"8BITMIME":   "the content holds octets over 127",
+	"BINARYMIME": "the content is binary: it holds a NUL or a line of over 998 octets",
+	"CHUNKING":   "the content is binary, which needs it beside BINARYMIME",
+	"SMTPUTF8":   "the header holds UTF-8",
 }
 
 // declareSize tells the server the size of the message (RFC 1870), if the server

@@ -20,7 +20,7 @@ type outgoing struct {
 
 // outgoing makes a message ready to be sent, with its files open.
 func (m *Message) outgoing() *outgoing {
-	p, err := m.prepare((*attachment).open)
+	p, err := m.prepare(true)
 	o := &outgoing{prepared: p, err: err}
 	if err != nil {
 		o.result = p.unsent(err)

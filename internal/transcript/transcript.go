@@ -6,6 +6,7 @@
 //	S: text              the server sends a line
 //	S! "text\x00"        the server sends the octets of a Go string
 //	C: text              the client must send this line
+//	C! "text\x00"        the client must send the octets of a Go string
 //	C: ...               the client must send lines, up to and with a lone dot
 //	C: (chunk)           the client must send BDAT and as many octets as it says
 //	C: (last chunk)      the same with LAST
@@ -59,7 +60,7 @@ func Parse(text string) (*Script, error) {
 			s.Want = append(s.Want, rest)
 		case "S:", "C:":
 			s.steps = append(s.steps, step{i + 1, kind, rest})
-		case "S!":
+		case "S!", "C!":
 			raw, err := strconv.Unquote(rest)
 			if err != nil {
 				return nil, fmt.Errorf("line %d: %s is no Go string", i+1, rest)
@@ -121,6 +122,12 @@ func (p *player) play(s step) error {
 	case "S!":
 		_, err := io.WriteString(p.conn, s.text)
 		return err
+	case "C!":
+		got := make([]byte, len(s.text))
+		if _, err := io.ReadFull(p.lines, got); err != nil || string(got) != s.text {
+			return fmt.Errorf("client sent %q (%v), want %q", got, err, s.text)
+		}
+		return nil
 	}
 	line, err := p.lines.ReadString('\n')
 	if line != s.text+"\r\n" {
