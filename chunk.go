@@ -134,5 +134,5 @@ func (s *chunkSink) close() {
 			break
 		}
 	}
-	s.client.link.resume()
+	s.client.link.setContent(false)
 }

@@ -67,6 +67,7 @@ func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (be
 	if c.block == nil {
 		c.block = make([]byte, 0, blockSize)
 	}
+	c.link.setContent(true)
 	s := c.newSink(ctx, t)
 	defer s.close()
 	w := wire.NewContentWriter(t.form, c.block, s.write)
@@ -112,6 +113,7 @@ func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.Cont
 	if left, err := wire.EndData(w, inline); err != nil {
 		return nil, c.endFailed(ctx, t, s, ends, left, err)
 	}
+	c.link.setContent(false) // What follows is not: the last words do not stop it.
 	begun := func() int { return len(steps) }
 	if len(steps) > 0 {
 		c.announce(ctx, steps)
@@ -302,7 +304,7 @@ func (s *dataSink) close() {
 	if s.heard != nil {
 		<-s.heard
 	}
-	s.client.link.resume()
+	s.client.link.setContent(false)
 }
 
 // abandon closes the connection if the body has panicked.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,307 +19,401 @@ import (
 	"github.com/postrider/smtp/internal/testcert"
 )
 
+// protocol is a way in which two mails go over a session.
+type protocol struct {
+	name   string
+	offers string // by the server
+	lmtp   bool
+	bdat   bool
+	secure bool // STARTTLS and AUTH
+}
+
+var protocols = []protocol{
+	{name: "step by step"},
+	{name: "pipelined", offers: "PIPELINING"},
+	{name: "LMTP", offers: "PIPELINING", lmtp: true},
+	{name: "BDAT step by step", offers: "CHUNKING", bdat: true},
+	{name: "BDAT pipelined", offers: "PIPELINING CHUNKING", bdat: true},
+	{name: "BDAT in LMTP", offers: "PIPELINING CHUNKING", bdat: true, lmtp: true},
+	{name: "step by step, STARTTLS and AUTH", secure: true},
+	{name: "pipelined, STARTTLS and AUTH", offers: "PIPELINING", secure: true},
+	{name: "BDAT pipelined, STARTTLS and AUTH", offers: "PIPELINING CHUNKING", bdat: true, secure: true},
+}
+
+// fault says after how many octets that a server has heard, or said, the link is
+// lost, or stalls; less than none is never.
+type fault struct {
+	protocol
+	stall, reset bool
+	in, out      int
+}
+
+// The mails that are sent in every case, the second behind the first.
+var (
+	faultyTo   = [][]string{{"one@example.net", "two@example.net", "three@example.net"}, {"four@example.net", "five@example.net"}}
+	faultyFrom = []string{"ann@example.com", "eve@example.com"}
+	faultyText = []string{strings.Repeat("All work and no play makes Jack a dull boy.\r\n.\r\n", 2000), "Hello.\r\n"}
+)
+
 // TestFaults cuts and stalls the link after every octet from the server, and
 // after every octet from the client but in the bulk of the content, and compares
 // the outcome of each recipient with what an oracle makes of what the server had
 // received and said. It counts the cases.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []string{"step by step", "pipelined", "LMTP"} {
+	for _, p := range protocols {
 		for _, stall := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, stall=%v", protocol, stall), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, stall=%v", p.name, stall), func(t *testing.T) {
 				t.Parallel()
-				whole := suffer(t, fault{protocol: protocol, in: -1, out: -1})
-				cases := 0
-				for out := range whole.said {
-					suffer(t, fault{protocol, stall, -1, out})
-					cases++
-				}
-				for in := 0; in < whole.heard; in += stride(in, whole.heard) {
-					suffer(t, fault{protocol, stall, in, -1})
-					cases++
-				}
-				t.Logf("%d cases; whole, the server heard %d octets and said %d", cases, whole.heard, whole.said)
+				eachFault(t, fault{protocol: p, stall: stall}, func(t *testing.T, f fault) (s *faultyServer) {
+					synctest.Test(t, func(t *testing.T) {
+						ours, theirs := net.Pipe()
+						s = suffer(t, f, ours, theirs)
+					})
+					return s
+				})
 			})
 		}
 	}
 }
 
-// stride is 1 near the ends of what the client sends and of its blocks.
-func stride(in, whole int) int {
-	const near, block = 600, 32 << 10
-	if in < near || whole-in < near || in%block < 300 || in%block > block-300 {
+// TestResets is the same with real connections, which are closed or reset. What
+// is on its way then may be lost.
+func TestResets(t *testing.T) {
+	t.Parallel()
+	for _, p := range protocols {
+		for _, reset := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, reset=%v", p.name, reset), func(t *testing.T) {
+				t.Parallel()
+				eachFault(t, fault{protocol: p, reset: reset}, func(t *testing.T, f fault) *faultyServer {
+					ours, theirs := tcpPair(t)
+					if reset {
+						theirs.(*net.TCPConn).SetLinger(0)
+					}
+					return suffer(t, f, ours, theirs)
+				})
+			})
+		}
+	}
+}
+
+// eachFault runs a fault at each of its places, after a run without one; in short
+// mode, as with the race detector, at some of them.
+func eachFault(t *testing.T, f fault, run func(*testing.T, fault) *faultyServer) {
+	f.in, f.out = -1, -1
+	whole := run(t, f)
+	if len(whole.mails) != 2 || !whole.mails[0].ended || !whole.mails[1].ended {
+		t.Fatalf("without a fault, the server got %d mails to their end", len(whole.mails))
+	}
+	every := 1
+	if testing.Short() {
+		every = 23
+	}
+	cases := 0
+	for f.out = 0; f.out < whole.said; f.out += every {
+		run(t, f)
+		cases++
+	}
+	f.out = -1
+	for f.in = 0; f.in < whole.heard; f.in += every * stride(f.in-whole.mails[0].at, whole.heard-f.in) {
+		run(t, f)
+		cases++
+	}
+	t.Logf("%d cases; whole, the server heard %d octets and said %d", cases, whole.heard, whole.said)
+}
+
+// stride is 1 but in the bulk of the first content, and there near the ends of
+// blocks: so many octets behind its beginning, and before the end of all.
+func stride(behind, before int) int {
+	const block = 32 << 10
+	if behind < 0 || before < 1500 || behind%block < 100 {
 		return 1
 	}
 	return 211
 }
 
-// fault says after how many octets that a server has heard, or said, the link
-// is lost, or stalls; less than none is never.
-type fault struct {
-	protocol string
-	stall    bool
-	in, out  int
-}
-
-// suffered is what became of it on the side of the server.
-type suffered struct {
-	heard, said int
-	replies     int  // that were said whole
-	ended       bool // the end of data was heard
-}
-
-// suffer sends a mail to three recipients, of whom the second is refused, with
-// a content of several blocks.
-func suffer(t *testing.T, f fault) (s suffered) {
+// suffer sends the mails to a server that suffers a fault.
+func suffer(t *testing.T, f fault, ours, theirs net.Conn) *faultyServer {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		ours, theirs := net.Pipe()
-		server := &faultyConn{Conn: theirs, fault: f, over: make(chan struct{})}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.replies, s.ended = server.serve()
-			theirs.Close()
-		}()
-		c := smtp.NewClient(ours, &smtp.Options{LMTP: f.protocol == "LMTP"})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		result := &smtp.Result{Recipients: make([]smtp.RecipientResult, 3)}
-		err := c.Hello(ctx)
-		if err == nil {
-			m := letter("one@example.net", "two@example.net", "three@example.net")
-			m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\r\n.\r\n", 2000)
-			result, err = c.Send(ctx, m)
-		}
-		c.Close()
-		close(server.over)
-		<-done
-		s.heard, s.said = server.heard, server.said
-		compare(t, f, s, result, err)
-	})
-	return s
-}
-
-// compare holds the outcomes against the oracle.
-func compare(t *testing.T, f fault, s suffered, result *smtp.Result, err error) {
-	t.Helper()
-	const two, final = 5, 8 // the replies to greeting, EHLO, MAIL, three RCPT, DATA and the content
-	first, second := smtp.NotSent, smtp.NotSent
-	switch {
-	case s.replies >= final:
-		first = smtp.Accepted
-	case s.ended:
-		first = smtp.Unknown
-	}
-	if s.replies >= two {
-		second = smtp.Refused
-	}
-	third := first
-	if f.protocol == "LMTP" && s.replies == final { // One of two replies was said.
-		third = smtp.Unknown
-	}
-	for i, want := range []smtp.Outcome{first, second, third} {
-		if got := result.Recipients[i].Outcome; got != want {
-			t.Errorf("%+v: %+v: recipient %d is %v, want %v (%v)", f, s, i, got, want, err)
-		}
-	}
-	if err == nil {
-		t.Errorf("%+v: no error", f)
-	}
-}
-
-// faultyConn is the connection of a server that suffers a fault.
-type faultyConn struct {
-	net.Conn
-	fault
-	heard, said int
-	over        chan struct{} // closed when the client has given up
-}
-
-// serve plays the server, and tells how many replies it said whole and whether
-// it heard the end of data.
-func (c *faultyConn) serve() (replies int, ended bool) {
-	lines := bufio.NewReader(c)
-	say := func(reply string) bool {
-		_, err := io.WriteString(c, reply+"\r\n")
-		if err == nil {
-			replies++
-		}
-		return err == nil
-	}
-	hello := "250 mx"
-	if c.protocol != "step by step" {
-		hello = "250-mx\r\n250 PIPELINING"
-	}
-	if !say("220 mx") {
-		return replies, false
-	}
-	for _, reply := range []string{hello, "250 ok", "250 ok", "550 no", "250 ok", "354 go"} {
-		if _, err := lines.ReadString('\n'); err != nil || !say(reply) {
-			return replies, false
-		}
-	}
-	for line := ""; line != ".\r\n"; {
-		var err error
-		if line, err = lines.ReadString('\n'); err != nil {
-			return replies, false
-		}
-	}
-	if say("250 queued") && c.protocol == "LMTP" {
-		say("250 queued")
-	}
-	return replies, true
-}
-
-// trip suffers the fault.
-func (c *faultyConn) trip() error {
-	if c.stall {
-		<-c.over
-	}
-	return io.EOF
-}
-
-func (c *faultyConn) Read(p []byte) (int, error) {
-	if c.in >= 0 {
-		if p = p[:min(len(p), c.in-c.heard)]; len(p) == 0 {
-			return 0, c.trip()
-		}
-	}
-	n, err := c.Conn.Read(p)
-	c.heard += n
-	return n, err
-}
-
-func (c *faultyConn) Write(p []byte) (int, error) {
-	if c.out < 0 || len(p) <= c.out-c.said {
-		n, err := c.Conn.Write(p)
-		c.said += n
-		return n, err
-	}
-	n, err := c.Conn.Write(p[:c.out-c.said])
-	c.said += n
-	if err == nil {
-		err = c.trip()
-	}
-	return n, err
-}
-
-// TestResets cuts and resets real connections, with STARTTLS and AUTH and
-// without. What is on its way then may be lost, so the oracle is one of bounds:
-// nothing is accepted that the server had not accepted, nothing certainly not
-// sent whose end it had heard, and nothing refused.
-func TestResets(t *testing.T) {
-	t.Parallel()
 	certificate, roots, err := testcert.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}
-	for _, protocol := range []string{"pipelined", "STARTTLS and AUTH"} {
-		for _, reset := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, reset=%v", protocol, reset), func(t *testing.T) {
-				t.Parallel()
-				run := func(in, out int) suffered {
-					ours, theirs := tcpPair(t)
-					if reset {
-						theirs.(*net.TCPConn).SetLinger(0)
-					}
-					server := &faultyConn{Conn: theirs, fault: fault{protocol: protocol, in: in, out: out}}
-					done := make(chan suffered)
-					go func() {
-						replies, ended := server.converse(config)
-						theirs.Close()
-						done <- suffered{server.heard, server.said, replies, ended}
-					}()
-					outcome, err := sendOverTLS(t, ours, protocol, roots)
-					s := <-done
-					if outcome == smtp.Accepted && s.replies == 0 || outcome == smtp.Refused || outcome == smtp.NotSent && s.ended {
-						t.Errorf("in=%d, out=%d: %+v: %v (%v)", in, out, s, outcome, err)
-					}
-					return s
-				}
-				whole := run(-1, -1)
-				cases := 0
-				for out := 0; out < whole.said; out += 1 + whole.said/150 {
-					run(-1, out)
-					cases++
-				}
-				for in := 0; in < whole.heard; in += 1 + whole.heard/150 {
-					run(in, -1)
-					cases++
-				}
-				t.Logf("%d cases", cases)
-			})
+	server := &faultyServer{
+		Conn:   theirs,
+		fault:  f,
+		over:   make(chan struct{}),
+		config: &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true},
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.serve()
+		theirs.Close()
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	c := smtp.NewClient(ours, &smtp.Options{LMTP: f.lmtp, Chunking: f.bdat, ServerName: "localhost"})
+	enter(ctx, c, f.protocol, roots)
+	var results []*smtp.Result
+	for result, err := range c.SendAll(ctx, faultyMails) {
+		results = append(results, result)
+		if (err == nil) != everybodyAccepted(result) {
+			t.Errorf("%+v: error %v, and %v", f, err, result.Recipients)
+		}
+	}
+	c.Close()
+	close(server.over)
+	<-done
+	for i, result := range results {
+		server.compare(t, i, result)
+	}
+	server.checkMails(t)
+	return server
+}
+
+func everybodyAccepted(result *smtp.Result) bool {
+	return !slices.ContainsFunc(result.Recipients, func(r smtp.RecipientResult) bool { return r.Outcome != smtp.Accepted })
+}
+
+// enter brings a session to where mail can be sent, if it can.
+func enter(ctx context.Context, c *smtp.Client, p protocol, roots *x509.CertPool) {
+	if c.Hello(ctx) != nil || !p.secure {
+		return
+	}
+	config := &tls.Config{RootCAs: roots, CurvePreferences: []tls.CurveID{tls.X25519}}
+	if c.StartTLS(ctx, config) == nil && c.Hello(ctx) == nil {
+		c.Auth(ctx, smtp.Password("ann", "secret")...)
+	}
+}
+
+// faultyMails are made once for all cases.
+func faultyMails(yield func(*smtp.Message) bool) {
+	for _, m := range preparedMails() {
+		if !yield(m) {
+			return
 		}
 	}
 }
 
-// sendOverTLS sends a mail of several blocks to one recipient.
-func sendOverTLS(t *testing.T, conn net.Conn, protocol string, roots *x509.CertPool) (smtp.Outcome, error) {
+var preparedMails = sync.OnceValue(func() (list []*smtp.Message) {
+	for i, to := range faultyTo {
+		m := letter(to...)
+		m.From.Address, m.Subject, m.Text = faultyFrom[i], faultyFrom[i], faultyText[i]
+		list = append(list, m)
+	}
+	return list
+})
+
+// faultyServer is a server that suffers a fault, and what it made of the session.
+type faultyServer struct {
+	net.Conn
+	fault
+	config      *tls.Config
+	heard, said int // octets
+	mails       []*faultyMail
+	over        chan struct{} // closed when the client has given up
+}
+
+// faultyMail is a transaction as the server saw it.
+type faultyMail struct {
+	from    string
+	to      []string // who were accepted
+	refused bool     // a recipient was, and this was said
+	invited bool     // the content was expected
+	at      int      // what had been heard then
+	content strings.Builder
+	octets  int  // of it
+	ended   bool // the end of data was heard
+	finals  int  // replies to it that were said
+}
+
+// compare holds the outcomes of a mail against what the server knows of it.
+func (s *faultyServer) compare(t *testing.T, i int, result *smtp.Result) {
 	t.Helper()
-	c := smtp.NewClient(conn, &smtp.Options{ServerName: "localhost"})
-	defer c.Close()
-	steps := []func() error{func() error { return c.Hello(t.Context()) }}
-	if protocol != "pipelined" {
-		steps = append(steps,
-			func() error { return c.StartTLS(t.Context(), &tls.Config{RootCAs: roots}) },
-			func() error { return c.Hello(t.Context()) },
-			func() error { return c.Auth(t.Context(), smtp.Password("ann", "secret")...) })
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return smtp.NotSent, err
+	m := &faultyMail{}
+	for _, mail := range s.mails {
+		if mail.from == faultyFrom[i] {
+			m = mail
 		}
 	}
-	m := letter("bob@example.net")
-	m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 2000)
-	result, err := c.Send(t.Context(), m)
-	return result.Recipients[0].Outcome, err
+	for k, r := range result.Recipients {
+		want := smtp.NotSent
+		position := slices.Index(m.to, r.Address)
+		switch {
+		case r.Address == "two@example.net":
+			if m.refused {
+				want = smtp.Refused
+			}
+		case m.finals > 0 && (!s.lmtp || m.finals > position):
+			want = smtp.Accepted
+		case m.ended:
+			want = smtp.Unknown
+		}
+		if r.Outcome != want && !s.excuse(m, want, r.Outcome, len(faultyText[i])) {
+			t.Errorf("%+v: mail %d, recipient %d is %v, want %v: %v", s.fault, i, k, r.Outcome, want, r.Err)
+		}
+	}
 }
 
-// converse plays a server that takes what comes, and tells whether it heard the
-// end of data, and said the last reply.
-func (c *faultyConn) converse(config *tls.Config) (replies int, ended bool) {
-	var conn net.Conn = c
-	lines := bufio.NewReader(conn)
-	reply := "220 mx"
-	for {
-		if _, err := io.WriteString(conn, reply+"\r\n"); err != nil {
-			return replies, ended
-		}
-		if ended {
-			replies = 1
-		}
-		if reply == "220 go" {
-			conn = tls.Server(conn, config)
-			lines = bufio.NewReader(conn)
-		}
-		if reply == "354 go" {
-			for line := ""; line != ".\r\n"; {
-				var err error
-				if line, err = lines.ReadString('\n'); err != nil {
-					return replies, false
-				}
+// excuse tells whether nobody could have known better. Of the last write, TLS does
+// not tell how much has left; and a real connection loses what was on its way.
+func (s *faultyServer) excuse(m *faultyMail, want, got smtp.Outcome, size int) bool {
+	_, real := s.Conn.(*net.TCPConn)
+	switch {
+	case got == smtp.Unknown && want == smtp.NotSent:
+		invited := m.invited || s.bdat && len(m.to) > 0
+		return invited && (real || s.secure && m.octets+48<<10 > size)
+	case !real:
+		return false
+	case want == smtp.Accepted:
+		return got == smtp.Unknown
+	}
+	return want == smtp.Refused && got == smtp.NotSent
+}
+
+// checkMails: no mail may have another's recipients or content, or half of it.
+func (s *faultyServer) checkMails(t *testing.T) {
+	t.Helper()
+	for _, m := range s.mails {
+		i := slices.Index(faultyFrom, m.from)
+		for _, to := range m.to {
+			if !slices.Contains(faultyTo[i], to) {
+				t.Errorf("%+v: the mail of %s has the recipient %s", s.fault, m.from, to)
 			}
-			ended, reply = true, "250 queued"
-			continue
 		}
+		content := m.content.String()
+		if m.ended && (!strings.Contains(content, "Subject: "+m.from) || strings.Count(content, "Subject: ") != 1 || !strings.HasSuffix(content, faultyText[i])) {
+			t.Errorf("%+v: the mail of %s has another content, of %d octets", s.fault, m.from, len(content))
+		}
+	}
+}
+
+// serve plays the server.
+func (s *faultyServer) serve() {
+	var conn net.Conn = s
+	lines := bufio.NewReader(conn)
+	say := func(reply string) bool {
+		_, err := io.WriteString(conn, reply+"\r\n")
+		return err == nil
+	}
+	ok := say("220 mx")
+	m := &faultyMail{}
+	for ok {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return replies, ended
+			return
 		}
-		switch verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb {
-		case "EHLO":
-			reply = "250-mx\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 STARTTLS"
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		_, path, _ := strings.Cut(rest, "<")
+		path, _, _ = strings.Cut(path, ">")
+		switch verb {
+		case "EHLO", "LHLO":
+			ok = say("250-mx\r\n250-STARTTLS\r\n250-AUTH PLAIN\r\n250-" + strings.ReplaceAll(s.offers, " ", "\r\n250-") + "\r\n250 HELP")
 		case "STARTTLS":
-			reply = "220 go"
+			ok = say("220 go")
+			conn = tls.Server(conn, s.config)
+			lines = bufio.NewReader(conn)
 		case "AUTH":
-			reply = "235 ok"
-		case "DATA":
-			reply = "354 go"
+			ok = say("235 ok")
+		case "MAIL":
+			m = &faultyMail{from: path}
+			s.mails = append(s.mails, m)
+			ok = say("250 ok")
+		case "RCPT":
+			if path == "two@example.net" {
+				ok = say("550 no")
+				m.refused = ok
+				continue
+			}
+			m.to = append(m.to, path)
+			ok = say("250 ok")
+		case "DATA", "BDAT":
+			ok = s.take(m, rest, lines, say)
 		default:
-			reply = "250 ok"
+			ok = say("250 ok")
 		}
 	}
+}
+
+// take receives content: after DATA all of it, after BDAT a chunk.
+func (s *faultyServer) take(m *faultyMail, size string, lines *bufio.Reader, say func(string) bool) bool {
+	if !m.invited {
+		m.invited, m.at = true, s.heard
+	}
+	if size == "" {
+		if !say("354 go") || !m.takeLines(lines) {
+			return false
+		}
+	} else {
+		var n int64
+		fmt.Sscan(size, &n)
+		taken, err := io.CopyN(&m.content, lines, n)
+		m.octets += int(taken)
+		if err != nil {
+			return false
+		}
+		if !strings.HasSuffix(size, "LAST") {
+			return say("250 ok")
+		}
+	}
+	m.ended = true
+	finals := 1
+	if s.lmtp {
+		finals = len(m.to)
+	}
+	for range finals {
+		if !say("250 queued") {
+			return false
+		}
+		m.finals++
+	}
+	return true
+}
+
+func (m *faultyMail) takeLines(lines *bufio.Reader) bool {
+	for {
+		line, err := lines.ReadString('\n')
+		m.octets += len(line)
+		switch {
+		case err != nil:
+			return false
+		case line == ".\r\n":
+			return true
+		}
+		m.content.WriteString(strings.TrimPrefix(line, "."))
+	}
+}
+
+// trip suffers the fault.
+func (s *faultyServer) trip() error {
+	if s.stall {
+		<-s.over
+	}
+	return io.EOF
+}
+
+func (s *faultyServer) Read(p []byte) (int, error) {
+	if s.in >= 0 {
+		if p = p[:min(len(p), s.in-s.heard)]; len(p) == 0 {
+			return 0, s.trip()
+		}
+	}
+	n, err := s.Conn.Read(p)
+	s.heard += n
+	return n, err
+}
+
+func (s *faultyServer) Write(p []byte) (int, error) {
+	if s.out < 0 || len(p) <= s.out-s.said {
+		n, err := s.Conn.Write(p)
+		s.said += n
+		return n, err
+	}
+	n, err := s.Conn.Write(p[:s.out-s.said])
+	s.said += n
+	if err == nil {
+		err = s.trip()
+	}
+	return n, err
 }

@@ -19,7 +19,8 @@ type link struct {
 
 	mu      sync.Mutex
 	ended   bool      // the context under which we wait has ended
-	stopped bool      // nothing more is to be written: a reply came in the middle of the content
+	content bool      // content is being written, which a reply stops
+	stopped bool      // it was: nothing more is to be written
 	reading time.Time // the deadline of reading; zero: none
 	broken  error     // what writing failed of
 	limit   time.Time // of all reading after that; zero: none
@@ -113,18 +114,21 @@ func (l *link) set(set func(time.Time) error, deadline time.Time) error {
 	return err
 }
 
-// stop ends the writing of content, from another goroutine; resume allows it again.
+// setContent says whether what is written is content.
+func (l *link) setContent(is bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.content, l.stopped = is, false
+}
+
+// stop ends the writing of content, from another goroutine.
 func (l *link) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stopped = true
-	l.raw.SetWriteDeadline(longAgo)
-}
-
-func (l *link) resume() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stopped = false
+	if l.content {
+		l.stopped = true
+		l.raw.SetWriteDeadline(longAgo)
+	}
 }
 
 func (l *link) isStopped() bool {
