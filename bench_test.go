@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -80,54 +82,95 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// BenchmarkRoundTrips reports how often a mail has to wait for the server, on a
-// session that is warm, and from the dial to the acceptance of the first mail,
-// with STARTTLS and AUTH.
+// BenchmarkRoundTrips reports how long a mail takes over a link with a delay, as
+// a multiple of that: how often it waits for the server.
 func BenchmarkRoundTrips(b *testing.B) {
-	for _, recipients := range []int{1, 100} {
-		b.Run(fmt.Sprintf("warm, %d recipients", recipients), func(b *testing.B) {
-			ours, theirs := net.Pipe()
-			recordAs(theirs, &recorder{offers: "PIPELINING"})
-			conn := &flights{Conn: ours}
-			c := smtp.NewClient(conn, nil)
-			defer c.Close()
-			if err := c.Hello(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-			before, mails := conn.count, 0
-			for b.Loop() {
-				if _, err := c.Send(b.Context(), letter(addresses(recipients)...)); err != nil {
-					b.Fatal(err)
+	for _, chunking := range []bool{false, true} {
+		form := map[bool]string{false: "DATA", true: "BDAT"}[chunking]
+		for _, recipients := range []int{1, 100} {
+			b.Run(fmt.Sprintf("%s, warm, %d recipients", form, recipients), func(b *testing.B) {
+				c := dial(b, farMailer(b, chunking))
+				for b.Loop() {
+					if _, err := c.Send(b.Context(), letter(addresses(recipients)...)); err != nil {
+						b.Fatal(err)
+					}
 				}
-				mails++
+				reportRoundTrips(b, 1)
+			})
+		}
+		b.Run(form+", 100 mails by SendAll", func(b *testing.B) {
+			c := dial(b, farMailer(b, chunking))
+			for b.Loop() {
+				for _, err := range c.SendAll(b.Context(), slices.Values(slices.Repeat([]*smtp.Message{letter("bob@example.net")}, 100))) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
 			}
-			b.ReportMetric(float64(conn.count-before)/float64(mails), "roundtrips/mail")
+			reportRoundTrips(b, 100)
 		})
 	}
-	b.Run("dial to accepted", func(b *testing.B) {
-		server := smtptest.NewServer(b, func(s *smtptest.Server) { s.MaxMessages = 1_000_000 })
-		waits, mails := 0, 0
+	b.Run("dial to accepted, STARTTLS and AUTH", func(b *testing.B) {
+		mailer := farMailer(b, false)
 		for b.Loop() {
-			var conn *flights
-			mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
-			mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				dialled, err := new(net.Dialer).DialContext(ctx, network, addr)
-				conn = &flights{Conn: dialled}
-				return conn, err
-			}
-			c, err := mailer.Dial(b.Context())
-			if err != nil {
-				b.Fatal(err)
-			}
+			c := dial(b, mailer)
 			if _, err := c.Send(b.Context(), letter("bob@example.net")); err != nil {
 				b.Fatal(err)
 			}
-			waits += conn.count + 1 // the one for the greeting comes before any writing
-			mails++
 			c.Close()
 		}
-		b.ReportMetric(float64(waits)/float64(mails), "roundtrips/mail")
+		reportRoundTrips(b, 1)
 	})
+}
+
+const roundTrip = 20 * time.Millisecond
+
+func reportRoundTrips(b *testing.B, mails int) {
+	b.ReportMetric(float64(b.Elapsed())/float64(roundTrip)/float64(b.N*mails), "roundtrips/mail")
+}
+
+// farMailer sends to a server on loopback that seems to be far away.
+func farMailer(b *testing.B, chunking bool) *smtp.Mailer {
+	server := smtptest.NewServer(b, func(s *smtptest.Server) { s.MaxMessages = 1_000_000 })
+	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
+	mailer.Options.Chunking = chunking
+	mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, delayProxy(b, addr))
+		return conn, err
+	}
+	return mailer
+}
+
+func dial(b *testing.B, mailer *smtp.Mailer) *smtp.Client {
+	c, err := mailer.Dial(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return c
+}
+
+// delayProxy passes one connection on to addr, each way half a round trip later.
+func delayProxy(b *testing.B, addr string) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() {
+		defer listener.Close()
+		near, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", addr)
+		if err != nil {
+			near.Close()
+			return
+		}
+		go delay(near, far, roundTrip/2)
+		delay(far, near, roundTrip/2)
+	}()
+	return listener.Addr().String()
 }
 
 // swallow is a server that accepts everything at no cost worth counting.

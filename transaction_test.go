@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,80 @@ func TestRoundTrips(t *testing.T) {
 		}
 		c.Quit(t.Context())
 		<-server.done
+	}
+}
+
+// TestRoundTripsOfMany: of many mails, each costs one; the first, one more. A
+// link with a delay shows it, by a clock of its own.
+func TestRoundTripsOfMany(t *testing.T) {
+	t.Parallel()
+	const mails, roundTrip = 100, time.Second
+	for _, p := range protocols {
+		want := mails + 1
+		switch {
+		case p.secure:
+			continue
+		case p.bdat && p.offers == "CHUNKING":
+			want = 4 * mails // MAIL, two RCPT, BDAT
+		case p.offers == "":
+			want = 5 * mails
+		}
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, near := net.Pipe()
+				far, theirs := net.Pipe()
+				go delay(near, far, roundTrip/2)
+				go delay(far, near, roundTrip/2)
+				server := &faultyServer{Conn: theirs, fault: fault{protocol: p, in: -1, out: -1}}
+				go func() {
+					defer theirs.Close()
+					server.serve()
+				}()
+				c := smtp.NewClient(ours, &smtp.Options{LMTP: p.lmtp, Chunking: p.bdat})
+				defer c.Close()
+				if err := c.Hello(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				for _, err := range c.SendAll(t.Context(), slices.Values(slices.Repeat([]*smtp.Message{letter(addresses(2)...)}, mails))) {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := time.Since(start); got != time.Duration(want)*roundTrip {
+					t.Errorf("%d mails took %v, want %d round trips", mails, got, want)
+				}
+				if len(server.mails) != mails {
+					t.Errorf("%d mails arrived", len(server.mails))
+				}
+			})
+		})
+	}
+}
+
+// delay writes what it reads from one connection to the other, later.
+func delay(to, from net.Conn, by time.Duration) {
+	type piece struct {
+		octets []byte
+		due    time.Time
+	}
+	pieces := make(chan piece, 1024)
+	go func() {
+		defer close(pieces)
+		for {
+			buffer := make([]byte, 32<<10)
+			n, err := from.Read(buffer)
+			if err != nil {
+				return
+			}
+			pieces <- piece{buffer[:n], time.Now().Add(by)}
+		}
+	}()
+	defer to.Close()
+	for p := range pieces {
+		time.Sleep(time.Until(p.due))
+		to.Write(p.octets)
 	}
 }
 
