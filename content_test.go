@@ -68,6 +68,12 @@ func (r *recorder) serve(conn net.Conn) {
 		case "RCPT":
 			recipients++
 		}
+		if verb == "BDAT" {
+			if !r.takeChunk(line, lines, &content) {
+				return
+			}
+			continue
+		}
 		if line != "DATA\r\n" {
 			continue
 		}
@@ -84,6 +90,14 @@ func (r *recorder) serve(conn net.Conn) {
 			reply = strings.TrimSuffix(strings.Repeat("250 ok\r\n", recipients), "\r\n")
 		}
 	}
+}
+
+func (r *recorder) takeChunk(line string, lines *bufio.Reader, content io.Writer) bool {
+	var size int64
+	fmt.Sscanf(line, "BDAT %d", &size)
+	_, err := io.CopyN(content, lines, size)
+	r.ended = r.ended || err == nil && strings.HasSuffix(line, "LAST\r\n")
+	return err == nil
 }
 
 // connections makes a connection of each kind, and a server at its other end.
@@ -162,12 +176,11 @@ func TestNeverHalfAMail(t *testing.T) {
 		"is cut off":  {func(context.CancelCauseFunc, io.Writer) error { return io.ErrUnexpectedEOF }, []error{io.ErrUnexpectedEOF}},
 		"is too slow": {func(context.CancelCauseFunc, io.Writer) error { return os.ErrDeadlineExceeded }, []error{os.ErrDeadlineExceeded}},
 	}
-	for kind, connection := range connections {
+	for kind, connection := range inBothForms() {
 		for name, test := range bodies {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				conn, server := connection(t)
-				c := smtp.NewClient(conn, nil)
+				c, server := connection(t)
 				begin(t, c)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
@@ -190,9 +203,24 @@ func TestNeverHalfAMail(t *testing.T) {
 	}
 }
 
+// inBothForms makes sessions on each kind of connection, by DATA and by BDAT.
+func inBothForms() map[string]func(t *testing.T) (*smtp.Client, *recorder) {
+	sessions := map[string]func(t *testing.T) (*smtp.Client, *recorder){}
+	for kind, connection := range connections {
+		for form, opts := range map[string]*smtp.Options{"DATA": nil, "BDAT": {Chunking: true}} {
+			sessions[kind+"/"+form] = func(t *testing.T) (*smtp.Client, *recorder) {
+				conn, server := connection(t)
+				server.offers = "CHUNKING"
+				return smtp.NewClient(conn, opts), server
+			}
+		}
+	}
+	return sessions
+}
+
 func checkNothingSent(t *testing.T, server *recorder, result *smtp.Result, err error) {
 	t.Helper()
-	if server.ended || strings.Contains("\r\n"+server.content, "\r\n.\r\n") {
+	if server.ended || !strings.Contains(server.verbs, "BDAT") && strings.Contains("\r\n"+server.content, "\r\n.\r\n") {
 		t.Error("the server saw an end of data")
 	}
 	var e *smtp.Error
@@ -205,20 +233,29 @@ func checkNothingSent(t *testing.T, server *recorder, result *smtp.Result, err e
 // of the next command.
 func TestPanickingBody(t *testing.T) {
 	t.Parallel()
-	conn, server := connect(t)
-	c := smtp.NewClient(conn, nil)
-	begin(t, c)
-	func() {
-		defer func() { recover() }()
-		c.Data(t.Context(), writerTo(func(w io.Writer) error { panic("no content today") }))
-	}()
-	if err := c.Reset(t.Context()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("RSET after a panic returned %v", err)
-	}
-	c.Close()
-	<-server.done
-	if server.content != "" {
-		t.Errorf("the server got %q as content", server.content)
+	for kind, connection := range inBothForms() {
+		for name, before := range map[string]int{"at once": 0, "after many blocks": 20_000} {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				c, server := connection(t)
+				begin(t, c)
+				func() {
+					defer func() { recover() }()
+					c.Data(t.Context(), writerTo(func(w io.Writer) error {
+						lines(w, before, nil)
+						panic("no content today")
+					}))
+				}()
+				if err := c.Reset(t.Context()); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("RSET after a panic returned %v", err)
+				}
+				c.Close()
+				<-server.done
+				if server.ended || strings.Contains(server.content, "RSET") {
+					t.Errorf("the server got %d octets, ended: %v", len(server.content), server.ended)
+				}
+			})
+		}
 	}
 }
 
@@ -249,7 +286,7 @@ func TestBodyCannotUseTheClient(t *testing.T) {
 // fails, or turns out to have another size, after its beginning was sent.
 func TestAttachmentFailsInTheMiddle(t *testing.T) {
 	t.Parallel()
-	for kind, connection := range connections {
+	for kind, connection := range inBothForms() {
 		for name, file := range map[string]smtp.File{
 			"early":       {Name: "a", Open: broken(100)},
 			"late":        {Name: "a", Open: broken(3 << 20)},
@@ -258,8 +295,7 @@ func TestAttachmentFailsInTheMiddle(t *testing.T) {
 		} {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				conn, server := connection(t)
-				c := smtp.NewClient(conn, nil)
+				c, server := connection(t)
 				if err := c.Hello(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -292,11 +328,10 @@ func changing(first, second string) func() (io.ReadCloser, error) {
 // mended, whatever the pieces in which it was written.
 func TestContent(t *testing.T) {
 	t.Parallel()
-	for kind, connection := range connections {
+	for kind, connection := range inBothForms() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			conn, server := connection(t)
-			c := smtp.NewClient(conn, nil)
+			c, server := connection(t)
 			begin(t, c)
 			_, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
 				for i := range 20_000 {
@@ -313,12 +348,16 @@ func TestContent(t *testing.T) {
 				t.Error(err)
 			}
 			<-server.done
+			dot, end := "..", ".\r\n"
+			if strings.HasSuffix(kind, "BDAT") {
+				dot, end = ".", ""
+			}
 			var want strings.Builder
 			for i := range 20_000 {
-				fmt.Fprintf(&want, "..line %d\r\n", i)
+				fmt.Fprintf(&want, "%sline %d\r\n", dot, i)
 			}
-			if server.content != want.String()+".\r\n" {
-				t.Errorf("%d octets arrived, other than the %d that were due", len(server.content), want.Len()+3)
+			if server.content != want.String()+end {
+				t.Errorf("%d octets arrived, other than the %d that were due", len(server.content), want.Len()+len(end))
 			}
 		})
 	}

@@ -82,17 +82,22 @@ func (s *Scanner) noteCR(at int64) {
 }
 
 func (s *Scanner) endLine() {
-	length := s.line
-	if s.cr {
-		length--
-	} else {
+	if !s.cr {
 		s.bareLF++
 		s.mended = s.mended || !s.body
 	}
-	s.long = s.long || length > maxTextLine
-	s.body = s.body || length == 0
+	s.long = s.long || s.length() > maxTextLine
+	s.body = s.body || s.length() == 0
 	s.octets++
 	s.line, s.cr = 0, false
+}
+
+// length is that of the line so far, without a CR at its end.
+func (s *Scanner) length() int {
+	if s.cr {
+		return s.line - 1
+	}
+	return s.line
 }
 
 // Octets returns how many octets were written.
@@ -102,7 +107,7 @@ func (s *Scanner) Octets() int64 { return s.octets }
 // cannot be sent.
 func (s *Scanner) Traits() (Traits, error) {
 	t := Traits{Size: s.octets, UTF8Header: s.utf8Header}
-	if s.nul || s.long || s.line > maxTextLine {
+	if s.nul || s.long || s.length() > maxTextLine {
 		t.Kind = BinaryData
 		if s.mended {
 			return t, errors.New("the message is binary, by a NUL or a line of over 998 octets, and cannot be mended: lines of its header end in a bare LF")

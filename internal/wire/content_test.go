@@ -129,13 +129,14 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+var bareCR = regexp.MustCompile(`\r(?:[^\n]|\z)`)
+
 // FuzzDots: what the dot-writer makes of any content in any pieces, a reader
 // that is not ours turns back into the same content with its line ends mended.
 func FuzzDots(f *testing.F) {
 	f.Add([]byte("a\r\n.\r\nb\n..c"), uint8(3), uint8(2))
 	f.Add([]byte("\r"), uint8(1), uint8(1))
 	f.Add([]byte(".\n.\r\n\n"), uint8(1), uint8(9))
-	bareCR := regexp.MustCompile(`\r(?:[^\n]|\z)`)
 	f.Fuzz(func(t *testing.T, content []byte, piece, block uint8) {
 		var out bytes.Buffer
 		d := dotWriter(&out, int(block)+1)
@@ -162,6 +163,124 @@ func FuzzDots(f *testing.F) {
 			t.Errorf("read back %q, %v; want %q", got, err, want)
 		}
 	})
+}
+
+// TestChunks: each block is a chunk with its command, in one write.
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	type test struct {
+		form wire.Form
+		in   string
+		want []string
+	}
+	for _, test := range []test{
+		{wire.Chunks, "", []string{"BDAT 0 LAST\r\n"}},
+		{wire.Chunks, "a", []string{"BDAT 3 LAST\r\na\r\n"}},
+		{wire.Chunks, "a\n.b\r\n", []string{"BDAT 7 LAST\r\na\r\n.b\r\n"}},
+		{wire.Chunks, "abcdefg\r\n", []string{"BDAT 8\r\nabcdefg\r", "BDAT 1 LAST\r\n\n"}},
+		{wire.Chunks, "abcdefgh", []string{"BDAT 8\r\nabcdefgh", "BDAT 2 LAST\r\n\r\n"}},
+		{wire.Binary, "a\n\r.\x00b", []string{"BDAT 6 LAST\r\na\n\r.\x00b"}},
+		{wire.Binary, "abcdefgh", []string{"BDAT 8 LAST\r\nabcdefgh"}},
+		{wire.Lines, "a\n.\nb", []string{"a\r\n.\r\nb\r", "\n"}},
+	} {
+		var got []string
+		room := 0
+		if test.form != wire.Lines {
+			room = len("BDAT 4294967295 LAST\r\n")
+		}
+		w := wire.NewContentWriter(test.form, make([]byte, 0, room+8), func(b wire.Block) (int, error) {
+			got = append(got, string(b.Octets))
+			if header := len(b.Octets) - b.Content; b.Command != nil && string(b.Octets[:header]) != b.Command.String()+"\r\n" {
+				t.Errorf("%q is said to be %v and %d octets", b.Octets, b.Command, b.Content)
+			}
+			return len(b.Octets), nil
+		})
+		io.WriteString(w, test.in)
+		if left, err := wire.EndData(w, nil); !left || err != nil || strings.Join(got, "|") != strings.Join(test.want, "|") {
+			t.Errorf("%q became %q, %v, %v; want %q", test.in, got, left, err, test.want)
+		}
+	}
+}
+
+// TestEndDataWithCommandsBehind: they leave in the same write, and whether the end
+// has left does not depend on whether they have.
+func TestEndDataWithCommandsBehind(t *testing.T) {
+	t.Parallel()
+	for form, whole := range map[wire.Form]string{wire.Dots: "a\r\n.\r\n", wire.Chunks: "BDAT 3 LAST\r\na\r\n"} {
+		lost := errors.New("link lost")
+		for room := range len(whole) + len("RSET\r\n") + 1 {
+			w := &failingWriter{room: room, err: lost}
+			d := wire.NewContentWriter(form, make([]byte, 0, 64), func(b wire.Block) (int, error) {
+				if string(b.Octets) != whole+"RSET\r\n" || b.Content > 6 || !b.Last {
+					t.Errorf("%+v", b)
+				}
+				return w.Write(b.Octets)
+			})
+			io.WriteString(d, "a\n")
+			if left, err := wire.EndData(d, []byte("RSET\r\n")); err != lost || left != (room >= len(whole)) {
+				t.Errorf("form %d: with %d octets written: %v, %v", form, room, left, err)
+			}
+		}
+	}
+}
+
+// FuzzChunks: the chunks that are made of any content in any pieces join to the
+// same content as the dots of it do, or of binary data to the same octets.
+func FuzzChunks(f *testing.F) {
+	f.Add([]byte("a\r\n.\r\nb\n..c"), uint8(3), uint8(2))
+	f.Add([]byte("BDAT 3 LAST\r\n"), uint8(1), uint8(1))
+	f.Fuzz(func(t *testing.T, content []byte, piece, block uint8) {
+		for _, form := range []wire.Form{wire.Chunks, wire.Binary, wire.Lines} {
+			var out bytes.Buffer
+			w := wire.NewContentWriter(form, make([]byte, 0, 23+int(block)), func(b wire.Block) (int, error) { return out.Write(b.Octets) })
+			for rest := content; len(rest) > 0; {
+				n := min(int(piece)+1, len(rest))
+				w.Write(rest[:n])
+				rest = rest[n:]
+			}
+			_, err := wire.EndData(w, nil)
+			if bare := bareCR.Match(content) && form != wire.Binary; bare != (err != nil) {
+				t.Fatalf("bare CR: %v, but err is %v", bare, err)
+			} else if bare {
+				continue
+			}
+			got, want := out.Bytes(), content
+			if form != wire.Lines {
+				got = joinChunks(t, &out)
+			}
+			if form != wire.Binary {
+				want = bytes.ReplaceAll(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+				if len(want) > 0 && want[len(want)-1] != '\n' {
+					want = append(want, "\r\n"...)
+				}
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("form %d: read back %q, want %q", form, got, want)
+			}
+		}
+	})
+}
+
+// joinChunks reads chunks up to the last one, which must end what is there.
+func joinChunks(t *testing.T, r *bytes.Buffer) (content []byte) {
+	for {
+		line, err := r.ReadString('\n')
+		words := strings.Fields(line)
+		if err != nil || len(words) < 2 || words[0] != "BDAT" || !strings.HasSuffix(line, "\r\n") {
+			t.Fatalf("%q is no BDAT (%v)", line, err)
+		}
+		n, err := strconv.Atoi(words[1])
+		if err != nil || n > r.Len() {
+			t.Fatalf("%q announces other than the %d octets that follow at most", line, r.Len())
+		}
+		content = append(content, r.Next(n)...)
+		if len(words) == 3 && words[2] == "LAST" {
+			if r.Len() > 0 {
+				t.Fatalf("%q follows the last chunk", r.Bytes())
+			}
+			return content
+		}
+	}
 }
 
 func BenchmarkDots(b *testing.B) {
