@@ -497,7 +497,7 @@ func TestFilesAreOpenedFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			counted := &countedFile{content: "x"}
+			counted := &countedFile{source: opener("x")}
 			m := letter("bob@example.net")
 			m.Attachments = []smtp.File{{Name: "first", Open: counted.open}, test.file}
 			var b bytes.Buffer
@@ -515,7 +515,7 @@ func TestFilesAreOpenedFirst(t *testing.T) {
 
 func TestFilesAreReadAgain(t *testing.T) {
 	t.Parallel()
-	counted := &countedFile{content: strings.Repeat("x", 100_000)}
+	counted := &countedFile{source: opener(strings.Repeat("x", 100_000))}
 	m := letter("bob@example.net")
 	m.Attachments = []smtp.File{{Name: "a", Open: counted.open}}
 	first, second := write(t, m), write(t, m)
@@ -549,15 +549,19 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// countedFile counts how often it is opened and closed.
+// countedFile counts how often a file is opened and closed.
 type countedFile struct {
-	content        string
+	source         func() (io.ReadCloser, error)
 	opened, closed int
 }
 
 func (f *countedFile) open() (io.ReadCloser, error) {
+	r, err := f.source()
+	if err != nil || r == nil {
+		return nil, err
+	}
 	f.opened++
-	return &countedReader{strings.NewReader(f.content), f}, nil
+	return &countedReader{r, f}, nil
 }
 
 type countedReader struct {

@@ -56,6 +56,9 @@ func (m *Message) checkRaw() error {
 	if m.Raw.Open == nil {
 		return &FieldError{"Raw.Open", errors.New("is nil")}
 	}
+	if m.Raw.Size < 0 {
+		return &FieldError{"Raw.Size", errors.New("is negative")}
+	}
 	if err := m.besideRaw(); err != nil {
 		return err
 	}
@@ -116,8 +119,11 @@ func (r *raw) limit(source io.Reader) io.Reader {
 }
 
 func (r *raw) checkSize(scanner *format.Scanner) error {
-	if n := scanner.Octets(); r.Size > 0 && n != r.Size {
-		return fmt.Errorf("has %d octets or more, and not the %d of its Size", n, r.Size)
+	switch n := scanner.Octets(); {
+	case r.Size > 0 && n > r.Size:
+		return fmt.Errorf("has more octets than the %d of its Size", r.Size)
+	case n < r.Size:
+		return fmt.Errorf("has %d octets, and not the %d of its Size", n, r.Size)
 	}
 	return nil
 }

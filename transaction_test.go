@@ -410,7 +410,7 @@ func TestSplitting(t *testing.T) {
 				return ours, nil
 			}}
 			mailer.Options.MaxRecipients = 4
-			counted := &countedFile{content: "x"}
+			counted := &countedFile{source: opener("x")}
 			m := letter("everybody@example.net")
 			m.Attachments = []smtp.File{{Name: "a", Open: counted.open}}
 			for i := range 10 {

@@ -1,0 +1,166 @@
+package smtp_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
+)
+
+func rawLetter(content string) *smtp.Message {
+	return &smtp.Message{
+		Raw:      smtp.FileBytes("", []byte(content)),
+		Delivery: smtp.Envelope{From: "ann@example.com", To: []smtp.Recipient{{Address: "bob@example.net"}}},
+	}
+}
+
+// TestRawIsWritten: WriteTo writes what would be sent.
+func TestRawIsWritten(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"A: b\n\nc":               "A: b\r\n\r\nc\r\n",
+		"A: b\r\n\r\n.\r\n":       "A: b\r\n\r\n.\r\n",
+		"A: b\r\n\r\n\xff\n":      "A: b\r\n\r\n\xff\r\n",
+		"A: b\r\n\r\n\x00\n\rend": "A: b\r\n\r\n\x00\n\rend",
+	} {
+		var out bytes.Buffer
+		n, err := rawLetter(in).WriteTo(&out)
+		if out.String() != want || n != int64(len(want)) || err != nil {
+			t.Errorf("%q was written as %q: %d, %v", in, out.String(), n, err)
+		}
+	}
+}
+
+// TestRawIsSent: what arrives is the message, by DATA and by BDAT, over a Mailer
+// whose session is warm, and the result knows what it is called.
+func TestRawIsSent(t *testing.T) {
+	t.Parallel()
+	large := "Message-ID: <17@example.com>\r\nSubject: x\r\n\r\n" + strings.Repeat("..\xc3\xbc dull\r\n", 20_000)
+	for _, chunking := range []bool{false, true} {
+		server := smtptest.NewServer(t)
+		mailer := mailerTo(t, server)
+		mailer.Options.Chunking = chunking
+		m := rawLetter(large)
+		for range 2 {
+			result, err := mailer.Send(t.Context(), m)
+			if err != nil || result.Message != m || result.MessageID != "17@example.com" {
+				t.Fatalf("%+v, %v", result, err)
+			}
+		}
+		for _, received := range server.Messages() {
+			if string(received.Data) != large || received.To[0] != "bob@example.net" {
+				t.Errorf("%d octets arrived for %v", len(received.Data), received.To)
+			}
+		}
+	}
+}
+
+// TestBadRaw: what cannot be sent is found before anything is, and nothing that
+// was opened stays open.
+func TestBadRaw(t *testing.T) {
+	t.Parallel()
+	set := func(change func(*smtp.Message)) *smtp.Message {
+		m := rawLetter("A: b\r\n\r\nc\r\n")
+		change(m)
+		return m
+	}
+	for want, m := range map[string]*smtp.Message{
+		"smtp: Subject: is set beside Raw, which is a whole message":     set(func(m *smtp.Message) { m.Subject = "Hi" }),
+		"smtp: To: is set beside Raw, which is a whole message":          set(func(m *smtp.Message) { m.To = []smtp.Address{{Address: "bob@example.net"}} }),
+		"smtp: Attachments: is set beside Raw, which is a whole message": set(func(m *smtp.Message) { m.Attachments = []smtp.File{sized(1)} }),
+		"smtp: Delivery.From: is needed for a Raw message":               set(func(m *smtp.Message) { m.Delivery.From = "" }),
+		"smtp: Delivery.To: is needed for a Raw message":                 set(func(m *smtp.Message) { m.Delivery.To = nil }),
+		"smtp: Delivery.To[0].Address:":                                  set(func(m *smtp.Message) { m.Delivery.To[0].Address = "a@b\r\nRSET" }),
+		"smtp: Delivery.Body:":                                           set(func(m *smtp.Message) { m.Delivery.Body = 3 }),
+		"smtp: Delivery.Size: is negative":                               set(func(m *smtp.Message) { m.Delivery.Size = -1 }),
+		"smtp: Raw.Open: is nil":                                         set(func(m *smtp.Message) { m.Raw.Open = nil; m.Raw.Name = "a" }),
+		"smtp: Raw.Size: is negative":                                    set(func(m *smtp.Message) { m.Raw.Size = -1 }),
+		"smtp: Raw: has more octets than the 10 of its Size":             set(func(m *smtp.Message) { m.Raw.Size = 10 }),
+		"smtp: Raw: has 11 octets, and not the 13 of its Size":           set(func(m *smtp.Message) { m.Raw.Size = 13 }),
+		"smtp: Raw: no reader":                                           set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, nil } }),
+		"smtp: Raw: " + errDisk.Error():                                  set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, errDisk } }),
+		"smtp: Raw: open ":                                               set(func(m *smtp.Message) { m.Raw = smtp.FilePath("no such file") }),
+		"smtp: Raw: read ":                                               set(func(m *smtp.Message) { m.Raw = smtp.FilePath(".") }),
+		"smtp: Raw: the message does not begin with a header field":      rawLetter(""),
+		"smtp: Raw: the message holds a bare CR at octet 10":             rawLetter("A: b\r\n\r\nc\rd"),
+	} {
+		file := &countedFile{source: m.Raw.Open}
+		if m.Raw.Open != nil {
+			m.Raw.Open = file.open
+		}
+		_, err := m.WriteTo(io.Discard)
+		var field *smtp.FieldError
+		if !errors.As(err, &field) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
+		if file.closed != file.opened {
+			t.Errorf("%s: %d files were opened, %d closed", want, file.opened, file.closed)
+		}
+	}
+}
+
+// TestRawFails: a message that fails in the middle, or is not what it was when
+// MAIL described it, is not sent to its end.
+func TestRawFails(t *testing.T) {
+	t.Parallel()
+	text := "A: b\r\n\r\n" + strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 2000)
+	for kind, connection := range inBothForms() {
+		for name, open := range map[string]func() (io.ReadCloser, error){
+			"gone":      failingLater(text, func() (io.ReadCloser, error) { return nil, os.ErrNotExist }),
+			"broken":    failingLater(text, broken(50_000)),
+			"shorter":   changing(text, text[:len(text)-1000]),
+			"longer":    changing(text, text+"x\r\n"),
+			"now 8-bit": changing(text, strings.ReplaceAll(text, "dull", "d\xfcll")),
+			"bare CR":   changing(text, strings.ReplaceAll(text, "dull", "d\rll")),
+		} {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				c, server := connection(t)
+				if err := c.Hello(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				m := rawLetter("")
+				m.Raw = smtp.File{Open: open}
+				result, err := c.Send(t.Context(), m)
+				c.Close()
+				<-server.done
+				if server.ended || err == nil || result.Recipients[0].Outcome != smtp.NotSent {
+					t.Errorf("ended: %v, %v, %v", server.ended, result.Recipients[0].Outcome, err)
+				}
+			})
+		}
+	}
+}
+
+// failingLater opens content once, and then what another function opens.
+func failingLater(content string, then func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
+	opened := 0
+	return func() (io.ReadCloser, error) {
+		if opened++; opened == 1 {
+			return opener(content)()
+		}
+		return then()
+	}
+}
+
+// TestRawPrepared: a prepared one is sent like any other, and nothing was read yet.
+func TestRawPrepared(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	m := rawLetter("A: b\r\n\r\nc\r\n")
+	file := &countedFile{source: m.Raw.Open}
+	m.Raw.Open = file.open
+	prepared, err := m.Prepare()
+	if err != nil || file.opened != 0 {
+		t.Fatal(err, file.opened)
+	}
+	if _, err := mailer.Send(t.Context(), prepared); err != nil || file.opened != file.closed {
+		t.Fatal(err, file)
+	}
+}
