@@ -213,6 +213,51 @@ func ExampleTrace() {
 	// 100 %
 }
 
+// Many mails over one session: one round trip each. What became of one does not
+// stop the others.
+func ExampleClient_SendAll() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	addresses := []string{"bob@example.net", "nobody@example.net", "carol@example.net"}
+
+	messages := func(yield func(*smtp.Message) bool) {
+		for _, address := range addresses {
+			if !yield(exampleMessage(address)) {
+				return
+			}
+		}
+	}
+	client, err := mailer.Dial(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Quit(ctx)
+	for result, err := range client.SendAll(ctx, messages) {
+		fmt.Println(result.Recipients[0].Address, err)
+	}
+	// Output:
+	// bob@example.net <nil>
+	// nobody@example.net smtp: RCPT <nobody@example.net>: 550 5.1.1 "No such user"
+	// carol@example.net <nil>
+}
+
+// A ready message, such as one that another program has made, with an envelope.
+func ExampleMessage_raw() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	_, err := mailer.Send(ctx, &smtp.Message{
+		Raw: smtp.FilePath("testdata/message/text.eml"),
+		Delivery: smtp.Envelope{
+			From: "ann@example.com",
+			To:   []smtp.Recipient{{Address: "bob@example.net"}},
+		},
+	})
+	fmt.Println(server.Messages()[0].Subject, err)
+	// Output: Hi <nil>
+}
+
 // A server in a URL, as configurations have it.
 func ExampleParseURL() {
 	mailer, err := smtp.ParseURL("smtps://ann%40example.com:secret@smtp.example.com")
