@@ -28,104 +28,87 @@ func (s *chunkSink) write(b wire.Block) (int, error) {
 	for s.outstanding > 0 && s.refusal.err == nil && (s.outstanding == window || len(s.heard) > 0) {
 		s.take()
 	}
+	if s.outstanding == 0 && s.refusal.err == nil && s.client.replies.Buffered() > 0 {
+		s.refusal = s.client.outOfTurn(s.ctx, "BDAT")
+	}
 	if s.refusal.err != nil {
 		return 0, errRefused
 	}
 	s.client.logCommand(s.ctx, b.Command)
 	if !b.Last {
-		if err := s.expect(); err != nil {
-			return 0, err
-		}
+		s.expect()
 	}
 	n, err := s.put(b)
-	if err == nil && s.outstanding > 0 {
-		timeout := s.client.opts.Timeouts.DataBlock
-		if b.Last {
-			timeout = s.client.opts.Timeouts.DataTermination
-		}
-		err = s.client.link.readWithin(timeout)
+	if err == nil && s.outstanding > 0 { // The server may have been waiting for the rest of it.
+		err = s.client.link.readWithin(s.client.opts.Timeouts.DataBlock)
 	}
 	return n, err
 }
 
-// expect makes listen read one reply more. A chunk that is being written keeps
-// those of the ones before from being overdue.
-func (s *chunkSink) expect() error {
+// expect makes listen read one reply more.
+func (s *chunkSink) expect() {
 	if s.due == nil {
 		s.due, s.heard = make(chan struct{}, window), make(chan heard, window)
 		go s.listen()
 	}
 	s.outstanding++
-	err := s.client.link.readWithin(s.client.opts.Timeouts.DataBlock)
 	s.due <- struct{}{}
-	return err
 }
 
-// listen reads replies. After one that ends the session it stops the writing,
-// which may wait for a server that does not read any more.
+// listen reads replies, each within its time. After one that ends the session it
+// stops the writing, which may wait for a server that does not read any more.
 func (s *chunkSink) listen() {
 	defer close(s.heard)
 	for range s.due {
-		r, err := s.client.replies.Read(s.client.redact)
-		if class := r.Code / 100; err != nil || r.Code == 421 || class != 2 && class != 4 && class != 5 {
+		var h heard
+		if h.err = s.client.link.readWithin(s.client.opts.Timeouts.DataBlock); h.err == nil {
+			h.reply, h.err = s.client.replies.Read(s.client.redact)
+		}
+		if class := h.reply.Code / 100; h.err != nil || h.reply.Code == 421 || class != 2 && class != 4 && class != 5 {
 			s.client.link.stop()
 		}
-		s.heard <- heard{r, err}
-		if err != nil {
+		s.heard <- h
+		if h.err != nil {
 			return
 		}
 	}
 }
 
 // take judges a reply to a chunk, once it has come. What follows a refusal is of
-// no interest, unless it ends the session. In LMTP nobody knows how many replies
-// follow it: one, or one for each recipient.
+// no interest, unless it ends the session.
 func (s *chunkSink) take() {
 	s.outstanding--
 	a := s.client.judge(s.ctx, "BDAT", "2", <-s.heard)
 	if s.refusal.err == nil {
 		s.refusal = a
 	}
-	if a.err != nil && s.client.opts.LMTP {
-		s.client.end(a.err)
-	}
 }
 
-// settle waits for the replies to all the chunks.
-func (s *chunkSink) settle() {
-	if s.due == nil || s.over {
-		return
-	}
-	s.over = true
-	close(s.due)
-	for s.outstanding > 0 && s.client.failure == errIncomplete {
-		s.take()
-	}
-}
-
+// refused waits for the replies to all the chunks, and returns the refusal of one
+// or what ended the session.
 func (s *chunkSink) refused() (answer, bool) {
-	s.settle()
+	if s.due != nil && !s.over {
+		s.over = true
+		close(s.due)
+		for s.outstanding > 0 && s.client.failure == errIncomplete {
+			s.take()
+		}
+	}
 	return s.refusal, s.refusal.err != nil
 }
 
 // answer returns the answer to the end of data, or the word that ended the
 // session before.
 func (s *chunkSink) answer(op, want string) answer {
-	a := answer{err: s.client.link.readWithin(s.client.opts.Timeouts.DataTermination)}
-	if a.err != nil {
-		return s.client.judge(s.ctx, op, want, heard{err: a.err})
-	}
 	if refusal, refused := s.refused(); refused && s.client.failure != errIncomplete {
 		return refusal
 	}
-	var h heard
-	h.reply, h.err = s.client.replies.Read(s.client.redact)
-	return s.client.judge(s.ctx, op, want, h)
+	return s.client.receive(s.ctx, op, s.client.opts.Timeouts.DataTermination, want)
 }
 
 // close waits until nobody listens any more.
 func (s *chunkSink) close() {
-	s.abandon()
+	s.afterPanic()
 	if s.due != nil && !s.over {
 		close(s.due)
 	}

@@ -166,6 +166,165 @@ func TestCancelChunks(t *testing.T) {
 	}
 }
 
+// TestExtraReply: a reply too many to a chunk would be taken for that to the last.
+func TestExtraReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		server := takeChunks(theirs, func(int) string { return "250 ok\r\n250 queued" })
+		c := chunking(ours)
+		begin(t, c)
+		result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
+			err := lines(w, 1000, nil)
+			synctest.Wait()
+			return err
+		}))
+		<-server.done
+		if err == nil || result.Recipients[0].Outcome != smtp.NotSent || server.chunks != 1 {
+			t.Errorf("%d chunks, %v, %v", server.chunks, result.Recipients[0].Outcome, err)
+		}
+	})
+}
+
+// TestSteadyReplies: a server that answers chunk after chunk, each in its time,
+// is not hurried by the number of those that wait.
+func TestSteadyReplies(t *testing.T) {
+	t.Parallel()
+	for _, pause := range []time.Duration{0, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			replies := make(chan string, 100)
+			server := takeChunks(theirs, func(int) string {
+				replies <- "250 ok\r\n"
+				return ""
+			})
+			c := chunking(ours)
+			begin(t, c)
+			go func() {
+				for reply := range replies {
+					time.Sleep(2 * time.Minute)
+					io.WriteString(theirs, reply)
+				}
+			}()
+			result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
+				err := lines(w, 12_000, nil)
+				time.Sleep(pause)
+				return err
+			}))
+			if err != nil || result.Recipients[0].Outcome != smtp.Accepted {
+				t.Errorf("%v, %v", result.Recipients[0].Outcome, err)
+			}
+			c.Close()
+			<-server.done
+			close(replies)
+		})
+	}
+}
+
+// TestChunkCannotBeWritten: the server gets 5 s to say why, and then the error is
+// that of the writing, as it is by DATA.
+func TestChunkCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for _, opts := range []*smtp.Options{{}, {Chunking: true}} {
+		for _, room := range []int{40_000, 100_000} {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				go func() {
+					buffer := make([]byte, 4096)
+					for _, reply := range []string{"220 mx", "250-mx\r\n250 CHUNKING", "250 ok", "250 ok", "354 go"} {
+						io.WriteString(theirs, reply+"\r\n")
+						if n, _ := theirs.Read(buffer); strings.HasPrefix(string(buffer[:n]), "BDAT") {
+							break
+						}
+					}
+					io.Copy(io.Discard, theirs)
+				}()
+				c := smtp.NewClient(&fullConn{Conn: ours, room: room}, opts)
+				begin(t, c)
+				start := time.Now()
+				result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 10_000, nil) }))
+				if took := time.Since(start); took != 5*time.Second || !errors.Is(err, errDisk) || result.Recipients[0].Outcome != smtp.NotSent {
+					t.Errorf("after %v: %v, %v", took, result.Recipients[0].Outcome, err)
+				}
+			})
+		}
+	}
+}
+
+// fullConn takes so many octets.
+type fullConn struct {
+	net.Conn
+	room int
+}
+
+func (c *fullConn) Write(p []byte) (int, error) {
+	if c.room -= len(p); c.room < 0 {
+		return 0, errDisk
+	}
+	return c.Conn.Write(p)
+}
+
+// TestHalfAChunk: a chunk that was refused and the next one, of which the server
+// does not take all. A command would be taken for the rest of it.
+func TestHalfAChunk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		heard := make(chan string, 1)
+		go func() {
+			buffer := make([]byte, 64<<10)
+			for _, reply := range []string{"220 mx", "250-mx\r\n250 CHUNKING", "250 ok", "250 ok"} {
+				io.WriteString(theirs, reply+"\r\n")
+				theirs.Read(buffer)
+			}
+			io.ReadFull(theirs, buffer[:100]) // of the last chunk; the first is in
+			io.WriteString(theirs, "552 5.3.4 too big\r\n")
+			time.Sleep(time.Hour)
+			rest, _ := io.ReadAll(theirs)
+			heard <- string(rest)
+		}()
+		c := chunking(ours)
+		begin(t, c)
+		result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 1200, nil) }))
+		c.Close()
+		if rest := <-heard; rest != "" || result.Recipients[0].Outcome != smtp.Refused {
+			t.Errorf("the server heard %q: %v, %v", rest, result.Recipients[0].Outcome, err)
+		}
+	})
+}
+
+// TestShortWrites: a connection that writes less than it was given, and says
+// nothing, cannot make half a mail of a mail.
+func TestShortWrites(t *testing.T) {
+	t.Parallel()
+	for kind, opts := range map[string]*smtp.Options{"DATA": {}, "BDAT": {Chunking: true}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			ours, theirs := tcpPair(t)
+			server := record(theirs)
+			server.offers = "CHUNKING"
+			c := smtp.NewClient(&forgetfulConn{Conn: ours}, opts)
+			begin(t, c)
+			result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 10_000, nil) }))
+			c.Close()
+			<-server.done
+			if server.ended || !errors.Is(err, io.ErrShortWrite) || result.Recipients[0].Outcome != smtp.NotSent {
+				t.Errorf("ended: %v, %v, %v", server.ended, result.Recipients[0].Outcome, err)
+			}
+		})
+	}
+}
+
+// forgetfulConn loses the second half of each block.
+type forgetfulConn struct{ net.Conn }
+
+func (c *forgetfulConn) Write(p []byte) (int, error) {
+	if len(p) > 10_000 {
+		p = p[:len(p)/2]
+	}
+	return c.Conn.Write(p)
+}
+
 // TestRefusedChunk: after a refusal the body is told so, no further chunk is
 // begun, and the session goes on, whether the body heeds that or not.
 func TestRefusedChunk(t *testing.T) {

@@ -21,14 +21,6 @@ type content struct {
 	ahead    *transaction // whose envelope leaves with the end of the content; nil: none
 }
 
-// op is the name of the step that sends it.
-func (t content) op() string {
-	if t.form >= wire.Chunks {
-		return "BDAT"
-	}
-	return "DATA"
-}
-
 // sink takes the blocks of a content, and hears what the server says to them.
 type sink interface {
 	write(wire.Block) (int, error)
@@ -57,9 +49,12 @@ func (c *Client) content(ctx context.Context, t content) (ends, behind []answer)
 // writeContent writes the content, and fills in the answers to its end; stopped
 // says why it has not been sent to its end.
 func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (behind []answer, stopped answer) {
+	if err := c.usable(ctx, t.form.Verb()); err != nil {
+		return nil, answer{err: err}
+	}
 	defer c.link.watch(ctx)()
 	if c.replies.Buffered() > 0 {
-		return nil, c.outOfTurn(ctx, t.op())
+		return nil, c.outOfTurn(ctx, t.form.Verb())
 	}
 	// Until the end of data no step may write, not even one that follows a panic
 	// of the body: it would become content.
@@ -74,13 +69,13 @@ func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (be
 	_, err := t.body.WriteTo(w)
 	switch {
 	case err != nil && w.Err() == nil:
-		return nil, answer{err: c.fail(ctx, t.op(), contentError{err})}
+		return nil, answer{err: c.fail(ctx, t.form.Verb(), contentError{err})}
 	case w.Err() != nil:
 		return nil, c.stoppedBy(ctx, t, s, w.Err())
 	case c.link.isStopped():
 		return nil, c.interrupted(t, s)
 	case ctx.Err() != nil:
-		return nil, answer{err: c.fail(ctx, t.op(), os.ErrDeadlineExceeded)}
+		return nil, answer{err: c.fail(ctx, t.form.Verb(), os.ErrDeadlineExceeded)}
 	}
 	return c.endContent(ctx, t, s, w, ends)
 }
@@ -104,7 +99,7 @@ func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.Cont
 	steps := t.ahead.behind()
 	blocks, err := spell(steps)
 	if err != nil {
-		return nil, answer{err: c.fail(ctx, t.op(), err)}
+		return nil, answer{err: c.fail(ctx, t.form.Verb(), err)}
 	}
 	var inline []byte
 	if len(blocks) == 1 && isSocket(c.link.raw) {
@@ -117,7 +112,6 @@ func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.Cont
 	begun := func() int { return len(steps) }
 	if len(steps) > 0 {
 		c.announce(ctx, steps)
-		c.opts.Trace.transaction(ctx, t.ahead.of.message.Delivery.From, len(t.ahead.batch))
 		if len(blocks) > 0 {
 			count, written := c.overlap(blocks, steps[0].timeout)
 			defer func() { c.outlive(ctx, steps[0].op, <-written) }()
@@ -148,6 +142,11 @@ func (c *Client) endFailed(ctx context.Context, t content, s sink, ends []answer
 	if c.failure == nil {
 		c.fail(ctx, endOfData, err)
 	}
+	for i, a := range ends {
+		if a.err == nil && !left { // Was that for the whole content?
+			ends[i].err = unknown(&Error{Op: endOfData, Err: fmt.Errorf("the server answered %v to what was not all written: %w", a.reply, err)})
+		}
+	}
 	return answer{}
 }
 
@@ -158,22 +157,31 @@ var errIncomplete = errors.New("the content is not complete")
 // stoppedBy tells why the content could not be written: by the reply of the
 // server, if there is one, and not by what it made of the connection.
 func (c *Client) stoppedBy(ctx context.Context, t content, s sink, err error) answer {
+	if errors.Is(err, wire.ErrBareCR) {
+		return answer{err: c.fail(ctx, t.form.Verb(), err)}
+	}
+	between := errors.Is(err, errRefused) // two chunks
+	answered := between || c.link.isStopped() || c.link.lost(err)
 	if refusal, ok := s.refused(); ok {
-		if c.failure == errIncomplete {
+		switch {
+		case c.failure != errIncomplete:
+		case between:
 			c.failure = nil
+		default: // The server would take a command for the rest of the chunk.
+			c.end(refusal.err)
 		}
 		return refusal
 	}
-	if c.link.isStopped() || !errors.Is(err, wire.ErrBareCR) && c.link.lost(err) {
+	if answered {
 		return c.interrupted(t, s)
 	}
-	return answer{err: c.fail(ctx, t.op(), err)}
+	return answer{err: c.fail(ctx, t.form.Verb(), err)}
 }
 
 // interrupted takes the reply that came in the middle of the content, and closes
 // the connection without the end of data.
 func (c *Client) interrupted(t content, s sink) answer {
-	a := s.answer(t.op(), "")
+	a := s.answer(t.form.Verb(), "")
 	c.end(a.err)
 	return a
 }
@@ -182,7 +190,7 @@ func (c *Client) interrupted(t content, s sink) answer {
 // the outcome unknown for whom it was due.
 func (c *Client) lastWords(ctx context.Context, s sink, ends []answer) {
 	if refusal, refused := s.refused(); refused {
-		c.failed(ctx, s, ends, refusal)
+		c.refusedMidway(ctx, s, ends, refusal)
 		return
 	}
 	for i := range ends {
@@ -210,10 +218,10 @@ func unknown(err error) error {
 	return err
 }
 
-// failed settles a content of which a chunk was refused when its end was already
+// refusedMidway settles a content of which a chunk was refused when its end was already
 // on the way: the transaction has failed (RFC 3030, section 2). A server that
 // takes the end all the same may have delivered half a mail.
-func (c *Client) failed(ctx context.Context, s sink, ends []answer, refusal answer) {
+func (c *Client) refusedMidway(ctx context.Context, s sink, ends []answer, refusal answer) {
 	if refusal.reply.Code == 0 {
 		unknown(refusal.err)
 	} else if c.failure == errIncomplete {
@@ -221,7 +229,11 @@ func (c *Client) failed(ctx context.Context, s sink, ends []answer, refusal answ
 		if end.err == nil {
 			refusal.err = unknown(c.fail(ctx, endOfData, fmt.Errorf("the server answered %v, although it had refused a part of the content by %v", end.reply, refusal.reply)))
 		}
-		if c.failure == errIncomplete {
+		switch {
+		case c.failure != errIncomplete:
+		case c.opts.LMTP: // Nobody knows how many replies follow.
+			c.end(refusal.err)
+		default:
 			c.failure = nil
 		}
 	}
@@ -284,31 +296,29 @@ func (s *dataSink) refused() (answer, bool) { return answer{}, false }
 
 // answer returns the answer, once it has come.
 func (s *dataSink) answer(op, want string) answer {
-	err := s.client.link.readWithin(s.client.opts.Timeouts.DataTermination)
-	var h heard
-	switch {
-	case err != nil:
-		h.err = err
-	case s.heard != nil:
-		h = <-s.heard
-		s.heard = nil
-	default:
-		h.reply, h.err = s.client.replies.Read(s.client.redact)
+	timeout := s.client.opts.Timeouts.DataTermination
+	if s.heard == nil {
+		return s.client.receive(s.ctx, op, timeout, want)
 	}
+	if err := s.client.link.readWithin(timeout); err != nil {
+		return answer{err: s.client.fail(s.ctx, op, err)}
+	}
+	h := <-s.heard
+	s.heard = nil
 	return s.client.judge(s.ctx, op, want, h)
 }
 
 // close waits until nobody listens any more.
 func (s *dataSink) close() {
-	s.abandon()
+	s.afterPanic()
 	if s.heard != nil {
 		<-s.heard
 	}
 	s.client.link.setContent(false)
 }
 
-// abandon closes the connection if the body has panicked.
-func (o *outlet) abandon() {
+// afterPanic closes the connection if the body has panicked.
+func (o *outlet) afterPanic() {
 	if o.client.failure == errIncomplete {
 		o.client.Close()
 	}

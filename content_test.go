@@ -59,7 +59,7 @@ func (r *recorder) serve(conn net.Conn) {
 		reply = "250 ok"
 		switch verb {
 		case "EHLO", "LHLO":
-			reply = "250-mx.example.net\r\n250 " + r.offers
+			reply = "250-mx.example.net\r\n250-HELP\r\n250 " + r.offers
 		case "AUTH":
 			reply = "235 welcome"
 		case "MAIL":
@@ -259,26 +259,54 @@ func TestPanickingBody(t *testing.T) {
 	}
 }
 
+// TestDataAfterTheEnd: once a session is over, no body is read, and nothing of it
+// can have been sent.
+func TestDataAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for kind, connection := range inBothForms() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c, server := connection(t)
+			begin(t, c)
+			c.Close()
+			result, err := c.Data(t.Context(), writerTo(func(io.Writer) error { t.Error("the body was read"); return nil }))
+			if !errors.Is(err, net.ErrClosed) || result.Recipients[0].Outcome != smtp.NotSent {
+				t.Errorf("%v, %v", result.Recipients[0].Outcome, err)
+			}
+			<-server.done
+			c = smtp.NewClient(&net.TCPConn{}, nil)
+			c.Close()
+			if _, err := c.Data(t.Context(), strings.NewReader("x")); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("without a recipient: %v", err)
+			}
+		})
+	}
+}
+
 // TestBodyCannotUseTheClient: steps taken from inside the body are refused.
 func TestBodyCannotUseTheClient(t *testing.T) {
 	t.Parallel()
-	conn, server := connect(t)
-	c := smtp.NewClient(conn, nil)
-	begin(t, c)
-	result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
-		if err := c.Noop(t.Context()); err == nil {
-			t.Error("NOOP was sent as content")
+	for kind, connection := range inBothForms() {
+		c, server := connection(t)
+		begin(t, c)
+		result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error {
+			if err := c.Noop(t.Context()); err == nil {
+				t.Error("NOOP was sent as content")
+			}
+			if _, err := c.Data(t.Context(), strings.NewReader("stray\r\n")); err == nil {
+				t.Error("content was sent inside content")
+			}
+			_, err := io.WriteString(w, "text\r\n")
+			return err
+		}))
+		if err != nil || result.Recipients[0].Outcome != smtp.Accepted {
+			t.Errorf("%s: outcome %v, error %v", kind, result.Recipients[0].Outcome, err)
 		}
-		_, err := io.WriteString(w, "text\r\n")
-		return err
-	}))
-	if err != nil || result.Recipients[0].Outcome != smtp.Accepted {
-		t.Errorf("outcome %v, error %v", result.Recipients[0].Outcome, err)
-	}
-	c.Quit(t.Context())
-	<-server.done
-	if server.content != "text\r\n.\r\n" {
-		t.Errorf("the server got %q", server.content)
+		c.Quit(t.Context())
+		<-server.done
+		if got := strings.TrimSuffix(server.content, ".\r\n"); got != "text\r\n" {
+			t.Errorf("%s: the server got %q", kind, server.content)
+		}
 	}
 }
 

@@ -25,8 +25,8 @@ type Envelope struct {
 	RequireTLS bool    // TLS with a certificate that is checked, on the whole way (RFC 8689)
 	Params     []Param // of MAIL, beyond these
 
-	// What the content is. Send finds that out, and raises what is too low; it is
-	// for those who call Mail and Data.
+	// What the content is, for those who call Mail and Data: it is not checked. Send
+	// finds it out by itself, as far as that is possible without reading files.
 	Body BodyType // zero: ASCII in lines of at most 998 octets
 	UTF8 bool     // the header holds UTF-8 (RFC 6531)
 	Size int64    // in octets; zero: not known

@@ -111,7 +111,8 @@ func (e *UnsupportedError) Error() string {
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // FieldError says which field of a Message, an Envelope, Options or a Mailer
-// holds what cannot be sent. It is found before anything is sent.
+// holds what cannot be sent. It is found before anything is sent, but for a file
+// that fails, or turns out to be another, when it is read.
 type FieldError struct {
 	Field string // as in "To[2]" or "Attachments[0].Name"
 	Err   error

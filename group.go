@@ -14,8 +14,11 @@ type step struct {
 	op, want string
 	timeout  time.Duration // of the wait for the reply
 	command  *wire.Command
-	mail     bool   // it begins a transaction
-	domain   string // of the recipient, for RCPT
+
+	mail       bool // it begins a transaction
+	from       string
+	recipients int    // who are to follow, as far as that is known
+	domain     string // of the recipient, for RCPT
 }
 
 // answer is what came of a step.
@@ -104,12 +107,15 @@ func isSocket(conn net.Conn) bool {
 	return false
 }
 
-// announce logs the commands, and remembers what is secret in them.
+// announce tells of the commands, and remembers what is secret in them.
 func (c *Client) announce(ctx context.Context, steps []step) {
 	for _, s := range steps {
 		c.logCommand(ctx, s.command)
 		if s.command.Secret() {
 			c.secrets = append(c.secrets, s.command)
+		}
+		if s.mail {
+			c.opts.Trace.transaction(ctx, s.from, s.recipients)
 		}
 		c.count(s)
 	}

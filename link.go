@@ -88,7 +88,11 @@ func (l *link) write(block []byte, timeout time.Duration) (int, error) {
 	if err := l.writeWithin(timeout); err != nil {
 		return 0, err
 	}
-	return l.Conn.Write(block)
+	n, err := l.Conn.Write(block)
+	if err == nil && n < len(block) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 func (l *link) writeWithin(timeout time.Duration) error {

@@ -72,7 +72,7 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 }
 
 func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
-	o := message.outgoing()
+	o := message.outgoing(ctx)
 	defer o.close()
 	if o.err != nil {
 		return o.outcome()

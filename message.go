@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,7 +29,7 @@ type Address = mail.Address
 // Message is a mail: fill in what is needed and leave the rest zero. Sending
 // modifies nothing in it, so one Message may be sent by many goroutines at once.
 type Message struct {
-	From    Address   // required
+	From    Address   // required, unless there is Raw
 	Sender  *Address  // who sends on behalf of From; nil: From does
 	To, Cc  []Address // shown, and sent to
 	Bcc     []Address // sent to, and never written anywhere in the message
@@ -45,10 +46,11 @@ type Message struct {
 	Attachments []File // shown beside the text, to be opened or saved
 
 	// Raw is a ready message (RFC 5322) instead of all the above. It needs a
-	// Delivery with From and To, and its Name and Type do not matter. It is read
-	// once before it is sent: a bare LF becomes CRLF, a bare CR is an error.
-	// Octets over 127 need a server with 8BITMIME, in the header with SMTPUTF8;
-	// NUL and lines of over 998 octets need BINARYMIME, and nothing is mended.
+	// Delivery with From and To; its Name and Type do not matter. It is opened and
+	// read once more than it is sent: a bare LF becomes CRLF, a bare CR is an error.
+	// Octets over 127 need a server with 8BITMIME, in the header with SMTPUTF8. NUL
+	// and lines of over 998 octets need BINARYMIME and Options.Chunking; then no
+	// octet is altered, and only the header must have CRLF.
 	Raw File
 
 	// Delivery is the envelope, where it differs from the header. Without From,
@@ -59,17 +61,18 @@ type Message struct {
 // Prepare returns a copy that is checked, and has its Date, its MessageID and
 // its Delivery set: what it writes is the same each time. Send does this itself;
 // it is for those who keep a message, or send it more than once, and who then
-// change nothing in it but Delivery. What cannot be sent is a [*FieldError].
+// change nothing in it but Delivery. What cannot be sent is a [*FieldError]; the
+// files, Raw among them, are not opened.
 func (m *Message) Prepare() (*Message, error) {
-	p, err := m.prepare(false)
+	p, err := m.prepare(context.Background(), false)
 	return p.message, err
 }
 
 // WriteTo writes the message (RFC 5322) as it would be sent, with CRLF line
-// ends, in constant memory. For a prepared message the octets are the same each
+// ends unless Raw is binary, in constant memory. For a prepared message the octets are the same each
 // time. Every file is opened before the first octet is written.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	p, err := m.prepare(true)
+	p, err := m.prepare(context.Background(), true)
 	if err != nil {
 		return 0, err
 	}
@@ -88,15 +91,16 @@ type prepared struct {
 }
 
 // prepare fills in a copy of m, and makes its parts. To be written, its files
-// must be opened; unless there is an error, the caller then closes them.
-func (m *Message) prepare(open bool) (*prepared, error) {
+// must be opened; unless there is an error, the caller then closes them. A ready
+// message is then even read, until ctx ends.
+func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 	p := &prepared{original: m}
 	if m == nil {
 		return p, &FieldError{"Message", errors.New("is nil")}
 	}
 	filled := m.clone()
 	if m.Raw.isSet() {
-		return p, p.prepareRaw(filled, open)
+		return p, p.prepareRaw(ctx, filled, open)
 	}
 	if err := filled.fillDate(); err != nil {
 		return p, err
@@ -119,13 +123,13 @@ func (m *Message) prepare(open bool) (*prepared, error) {
 }
 
 // prepareRaw takes a ready message.
-func (p *prepared) prepareRaw(filled *Message, open bool) error {
+func (p *prepared) prepareRaw(ctx context.Context, filled *Message, open bool) error {
 	if err := filled.checkRaw(); err != nil {
 		return err
 	}
 	r := &raw{File: filled.Raw}
 	if open {
-		if err := r.open(); err != nil {
+		if err := r.open(ctx); err != nil {
 			return err
 		}
 		filled.MessageID = r.messageID
@@ -141,8 +145,7 @@ func (p *prepared) envelope() Envelope {
 		e.Size = n
 	}
 	if p.raw != nil {
-		e.Body = max(e.Body, BodyType(p.raw.traits.Kind))
-		e.UTF8 = e.UTF8 || p.raw.traits.UTF8Header
+		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header
 	}
 	return e
 }

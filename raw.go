@@ -2,13 +2,11 @@ package smtp
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/postrider/smtp/internal/format"
 	"github.com/postrider/smtp/internal/wire"
@@ -72,8 +70,8 @@ func (m *Message) checkRaw() error {
 }
 
 // open reads the message once, for what it is, and opens it for being sent.
-func (r *raw) open() error {
-	err := r.examine()
+func (r *raw) open(ctx context.Context) error {
+	err := r.examine(ctx)
 	if err == nil {
 		r.source, err = r.File.open()
 	}
@@ -83,37 +81,53 @@ func (r *raw) open() error {
 	return nil
 }
 
-// headerSize is how much of a header is looked into.
+// headerSize is how much of a message is looked into for its Message-ID.
 const headerSize = 64 << 10
 
-func (r *raw) examine() error {
+// examine learns what the message is. From then on it has the size that it had.
+func (r *raw) examine(ctx context.Context) error {
 	source, err := r.File.open()
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	content := bufio.NewReaderSize(r.limit(source), headerSize)
+	content := bufio.NewReaderSize(contextReader{ctx, r.limit(source)}, headerSize)
 	head, err := content.Peek(headerSize)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if err := r.examineHeader(head); err != nil {
+	if r.messageID, err = format.MessageID(head); err != nil {
 		return err
 	}
 	scanner := &format.Scanner{}
 	if _, err := content.WriteTo(scanner); err != nil {
 		return err
 	}
-	if r.traits, err = scanner.Traits(); err != nil {
+	if err := r.checkSize(scanner); err != nil {
 		return err
 	}
-	return r.checkSize(scanner)
+	r.Size = scanner.Octets()
+	r.traits, err = scanner.Traits()
+	return err
+}
+
+// contextReader reads no more once the context has ended.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, contextError(r.ctx)
+	}
+	return r.Reader.Read(p)
 }
 
 // limit ends the reading of a file as soon as it is seen not to have its size.
 func (r *raw) limit(source io.Reader) io.Reader {
 	if r.Size > 0 {
-		return io.LimitReader(source, r.Size+1)
+		return io.LimitReader(source, max(r.Size, r.Size+1)) // which may overflow
 	}
 	return source
 }
@@ -124,27 +138,6 @@ func (r *raw) checkSize(scanner *format.Scanner) error {
 		return fmt.Errorf("has more octets than the %d of its Size", r.Size)
 	case n < r.Size:
 		return fmt.Errorf("has %d octets, and not the %d of its Size", n, r.Size)
-	}
-	return nil
-}
-
-// examineHeader looks into the beginning of a message.
-func (r *raw) examineHeader(head []byte) error {
-	name, _, ok := bytes.Cut(head, []byte(":"))
-	if !ok || len(name) == 0 || bytes.ContainsFunc(bytes.TrimRight(name, " \t"), func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return errors.New("the message does not begin with a header field")
-	}
-	for _, end := range []string{"\n\r\n", "\n\n"} {
-		if header, _, found := bytes.Cut(head, []byte(end)); found {
-			head = header
-		}
-	}
-	if len(head) < headerSize && !utf8.Valid(head) { // RFC 6532, section 3.2.
-		return errors.New("the header holds octets that are not UTF-8")
-	}
-	m, err := mail.ReadMessage(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n")))
-	if err == nil {
-		r.messageID = strings.Trim(m.Header.Get("Message-ID"), "<> \t")
 	}
 	return nil
 }
@@ -165,11 +158,8 @@ func (r *raw) WriteTo(w io.Writer) (int64, error) {
 	defer r.close()
 	scanner := &format.Scanner{}
 	n, err := io.Copy(io.MultiWriter(scanner, w), r.limit(r.source))
-	if err == nil {
-		err = r.checkSize(scanner)
-	}
-	if traits, scanErr := scanner.Traits(); err == nil && (scanErr != nil || traits != r.traits) {
-		err = errors.New("has changed since it was examined")
+	if traits, scanErr := scanner.Traits(); err == nil && (scanErr != nil || traits != r.traits || scanner.Octets() != r.Size) {
+		err = errors.New("is not what it was when it was examined; does Open return it from its beginning each time?")
 	}
 	if err != nil {
 		err = &FieldError{"Raw", err}
@@ -177,20 +167,22 @@ func (r *raw) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// writeMended writes the message with its line ends mended.
+// writeMended writes the message as it is sent, with its line ends mended. An
+// error of w is returned as it is.
 func (r *raw) writeMended(w io.Writer) (n int64, err error) {
+	form := wire.Lines
 	if r.traits.Kind == format.BinaryData {
-		return r.WriteTo(w)
+		form = wire.Verbatim
 	}
-	lines := wire.NewContentWriter(wire.Lines, make([]byte, 0, blockSize), func(b wire.Block) (int, error) {
+	content := wire.NewContentWriter(form, make([]byte, 0, blockSize), func(b wire.Block) (int, error) {
 		written, err := w.Write(b.Octets)
 		n += int64(written)
 		return written, err
 	})
-	if _, err := r.WriteTo(lines); err != nil {
-		return n, err
+	if _, err := r.WriteTo(content); err != nil {
+		return n, cmp.Or(content.Err(), err)
 	}
-	_, err = wire.EndData(lines, nil)
+	_, err = wire.EndData(content, nil)
 	return n, err
 }
 

@@ -2,8 +2,10 @@ package smtp_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -80,6 +82,7 @@ func TestBadRaw(t *testing.T) {
 		"smtp: Delivery.Size: is negative":                               set(func(m *smtp.Message) { m.Delivery.Size = -1 }),
 		"smtp: Raw.Open: is nil":                                         set(func(m *smtp.Message) { m.Raw.Open = nil; m.Raw.Name = "a" }),
 		"smtp: Raw.Size: is negative":                                    set(func(m *smtp.Message) { m.Raw.Size = -1 }),
+		"smtp: Raw: has 11 octets, and not the 9223372036854775807":      set(func(m *smtp.Message) { m.Raw.Size = math.MaxInt64 }),
 		"smtp: Raw: has more octets than the 10 of its Size":             set(func(m *smtp.Message) { m.Raw.Size = 10 }),
 		"smtp: Raw: has 11 octets, and not the 13 of its Size":           set(func(m *smtp.Message) { m.Raw.Size = 13 }),
 		"smtp: Raw: no reader":                                           set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, nil } }),
@@ -147,6 +150,94 @@ func failingLater(content string, then func() (io.ReadCloser, error)) func() (io
 		return then()
 	}
 }
+
+// TestRawAgain: a message for more recipients than go in one transaction is opened
+// again for each, and closed.
+func TestRawAgain(t *testing.T) {
+	t.Parallel()
+	for times, fails := range map[int]bool{10: false, 2: true} {
+		inSession(t, &smtp.Options{MaxRecipients: 1}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+			m := rawLetter("A: b\r\n\r\nc\r\n")
+			open := m.Raw.Open
+			file := &countedFile{source: func() (io.ReadCloser, error) {
+				if times--; times < 0 {
+					return nil, errDisk
+				}
+				return open()
+			}}
+			m.Raw.Open = file.open
+			m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: "carol@example.org"})
+			result, err := c.Send(t.Context(), m)
+			if fails != errors.Is(err, errDisk) || result.Recipients[0].Outcome != smtp.Accepted || fails != (result.Recipients[1].Outcome == smtp.NotSent) {
+				t.Errorf("%v, %v", result.Recipients, err)
+			}
+			if file.opened != file.closed {
+				t.Errorf("%d times opened, %d times closed", file.opened, file.closed)
+			}
+		})
+	}
+}
+
+// TestEndlessRaw: what never ends is read until it exceeds its size, or until the
+// context ends.
+func TestEndlessRaw(t *testing.T) {
+	t.Parallel()
+	read := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	endlessly := func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() {
+			for n, err := io.WriteString(w, "A: b\r\n\r\n"); err == nil; n, err = io.WriteString(w, "endless\r\n") {
+				if read += n; read > 1<<20 {
+					cancel()
+				}
+			}
+		}()
+		return r, nil
+	}
+	inSession(t, nil, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		m := rawLetter("")
+		m.Raw = smtp.File{Open: endlessly, Size: 100}
+		var field *smtp.FieldError
+		if _, err := c.Send(t.Context(), m); !errors.As(err, &field) || read > 1000 {
+			t.Errorf("%d octets were read: %v", read, err)
+		}
+		m.Raw.Size = 0
+		if result, err := c.Send(ctx, m); !errors.As(err, &field) || !errors.Is(err, context.Canceled) || result.Recipients[0].Outcome != smtp.NotSent {
+			t.Errorf("%v, %v", result.Recipients, err)
+		}
+		if err := c.Noop(t.Context()); err != nil {
+			t.Errorf("the session is over: %v", err)
+		}
+	})
+}
+
+// TestRawIsWhatItIs: what the envelope says of its body does not change how it is
+// sent.
+func TestRawIsWhatItIs(t *testing.T) {
+	t.Parallel()
+	inSession(t, &smtp.Options{Chunking: true}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		m := rawLetter("A: b\n\nc\n")
+		m.Delivery.Body = smtp.BodyBinary
+		if _, err := c.Send(t.Context(), m); err != nil || server.mails[0].content.String() != "A: b\r\n\r\nc\r\n" {
+			t.Errorf("%q, %v", server.mails[0].content.String(), err)
+		}
+	})
+}
+
+// TestRawWriterFails: the error of the writer is the writer's.
+func TestRawWriterFails(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"A: b\r\n\r\nc", "A: b\r\n\r\n" + strings.Repeat("long\r\n", 100_000), "A: b\r\n\r\n\x00"} {
+		if _, err := rawLetter(content).WriteTo(fullDisk{}); err != errDisk {
+			t.Errorf("%d octets: %v", len(content), err)
+		}
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errDisk }
 
 // TestRawPrepared: a prepared one is sent like any other, and nothing was read yet.
 func TestRawPrepared(t *testing.T) {

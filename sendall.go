@@ -4,23 +4,28 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
+	"sync/atomic"
 	"time"
 )
 
-// SendAll sends messages one after another, and yields what became of each, in
-// their order. Where the server takes commands in groups (RFC 2920), that is one
-// round trip a mail: the content of one goes with the envelope of the next.
+// SendAll sends messages one after another while a loop ranges over it, and yields
+// what became of each, in their order. Where the server takes commands in groups
+// (RFC 2920), that is one round trip a mail: the content of one goes with the
+// envelope of the next.
 //
-// The iterator runs in a goroutine of its own, ahead by one message or two, and
-// is waited for: if it can block, let it end with ctx. Once ctx has ended or the
-// session is over, messages are still pulled and not sent; breaking off the loop
-// pulls no more, and may have to close the connection.
+// The iterator runs in a goroutine of its own, a message or two ahead, and is
+// waited for, also where the loop is broken off: one that can block needs a way to
+// be ended. Once ctx has ended, no more are pulled; a session that is over still
+// takes them all, and sends none. To break off the loop drops what was pulled
+// ahead, and mostly closes the connection. Until its end the Client makes no
+// other step.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		q := pull(ctx, messages)
 		defer q.stop()
 		var o, following *outgoing
-		defer func() { c.abandon(ctx, o, following) }()
+		defer func() { c.breakOff(ctx, o, following) }()
 		for o = q.next(); o != nil; o, following = following, nil {
 			c.send(ctx, o, func() *outgoing {
 				following = q.ready()
@@ -29,9 +34,11 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 			o.close()
 			result, err := o.outcome()
 			c.opts.Trace.done(ctx, result, err)
+			c.inLoop = true
 			if !yield(result, err) {
 				return
 			}
+			c.inLoop = false
 			if following == nil {
 				following = q.next()
 			}
@@ -39,9 +46,10 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 	}
 }
 
-// abandon closes the messages that SendAll has broken off at, and drops the
-// transaction that the second may have been in already.
-func (c *Client) abandon(ctx context.Context, o, following *outgoing) {
+// breakOff closes the messages that a loop has come to when it ends, and drops
+// the transaction that the second may be in already.
+func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
+	c.inLoop = false
 	if o != nil {
 		o.close()
 	}
@@ -54,7 +62,6 @@ func (c *Client) abandon(ctx context.Context, o, following *outgoing) {
 		c.end(errors.New("the loop over SendAll was broken off"))
 	case t != nil:
 		c.tidy(ctx)
-		c.result = nil
 	}
 }
 
@@ -62,6 +69,8 @@ func (c *Client) abandon(ctx context.Context, o, following *outgoing) {
 type queue struct {
 	out      chan *outgoing
 	quit     chan struct{}
+	over     atomic.Bool // the iterator is to yield no more
+	returned bool        // it has returned, and not ended in another way
 	panicked any
 }
 
@@ -71,19 +80,34 @@ func pull(ctx context.Context, messages iter.Seq[*Message]) *queue {
 	q := &queue{out: make(chan *outgoing), quit: make(chan struct{})}
 	go func() {
 		defer close(q.out)
-		defer func() { q.panicked = recover() }()
-		messages(func(m *Message) bool {
-			o := m.outgoing()
-			select {
-			case q.out <- o:
-				return ctx.Err() == nil
-			case <-q.quit:
-				o.close()
-				return false
-			}
-		})
+		defer func() {
+			q.over.Store(true)
+			q.panicked = recover()
+		}()
+		messages(func(m *Message) bool { return q.put(ctx, m) })
+		q.returned = true
 	}()
 	return q
+}
+
+// put hands out a message, and tells whether there may be another.
+func (q *queue) put(ctx context.Context, m *Message) bool {
+	if q.over.Load() {
+		panic("smtp: the iterator of SendAll went on after its end")
+	}
+	o := m.outgoing(ctx)
+	select {
+	case q.out <- o:
+	case <-q.quit:
+		o.close()
+	}
+	select {
+	case <-q.quit:
+		q.over.Store(true)
+	default:
+		q.over.Store(ctx.Err() != nil)
+	}
+	return !q.over.Load()
 }
 
 // next waits for the next message; nil: there is none.
@@ -103,13 +127,17 @@ func (q *queue) ready() *outgoing {
 	}
 }
 
-// stop waits until the iterator has ended, and panics if it did.
+// stop waits until the iterator has ended, and ends in the same way if it did not
+// return: by its panic, or by runtime.Goexit, as testing.T.Fatal does.
 func (q *queue) stop() {
 	close(q.quit)
 	for o := range q.out {
 		o.close()
 	}
-	if q.panicked != nil {
+	switch {
+	case q.panicked != nil:
 		panic(q.panicked)
+	case !q.returned:
+		runtime.Goexit()
 	}
 }

@@ -3,8 +3,10 @@ package smtp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -211,16 +213,20 @@ func TestSendAllTrace(t *testing.T) {
 	trace := &smtp.Trace{
 		Transaction: func(_ context.Context, from string, _ int) { told = append(told, "from "+from) },
 		Content:     func(context.Context, int64, int64) { told = append(told, "content") },
-		Done:        func(_ context.Context, result *smtp.Result, _ error) { told = append(told, "done "+result.Message.From.Address) },
+		Done: func(_ context.Context, result *smtp.Result, _ error) {
+			told = append(told, "done "+result.Message.From.Address)
+		},
 	}
 	inSession(t, &smtp.Options{Trace: trace}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
-		for _, err := range c.SendAll(t.Context(), lettersFrom("a@example.com", "b@example.com")) {
-			if err != nil {
+		refused := letter("two@example.net")
+		list := append([]*smtp.Message{refused}, slices.Collect(lettersFrom("a@example.com", "b@example.com"))...)
+		for result, err := range c.SendAll(t.Context(), slices.Values(list)) {
+			if (err != nil) != (result.Message == refused) {
 				t.Fatal(err)
 			}
 		}
 	})
-	want := "from a@example.com, content, from b@example.com, done a@example.com, content, done b@example.com"
+	want := "from ann@example.com, content, from a@example.com, done ann@example.com, content, from b@example.com, done a@example.com, content, done b@example.com"
 	if got := strings.Join(told, ", "); got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
@@ -236,4 +242,151 @@ func lettersFrom(list ...string) iter.Seq[*smtp.Message] {
 			}
 		}
 	}
+}
+
+// TestStepsInTheLoop: while the loop runs, the next mail may be open already. No
+// step can become a part of it.
+func TestStepsInTheLoop(t *testing.T) {
+	t.Parallel()
+	steps := map[string]func(*smtp.Client, context.Context) error{
+		"Noop":  (*smtp.Client).Noop,
+		"Reset": (*smtp.Client).Reset,
+		"Hello": (*smtp.Client).Hello,
+		"Mail": func(c *smtp.Client, ctx context.Context) error {
+			_, err := c.Mail(ctx, smtp.Envelope{From: "eve@example.com"})
+			return err
+		},
+		"Rcpt": func(c *smtp.Client, ctx context.Context) error {
+			_, err := c.Rcpt(ctx, smtp.Recipient{Address: "eve@example.com"})
+			return err
+		},
+		"Data": func(c *smtp.Client, ctx context.Context) error {
+			_, err := c.Data(ctx, strings.NewReader("Subject: stray\r\n\r\n"))
+			return err
+		},
+		"Send": func(c *smtp.Client, ctx context.Context) error {
+			_, err := c.Send(ctx, letter("eve@example.com"))
+			return err
+		},
+		"SendAll": func(c *smtp.Client, ctx context.Context) (err error) {
+			for _, err = range c.SendAll(ctx, lettersFrom("eve@example.com")) {
+			}
+			return err
+		},
+	}
+	for _, opts := range []*smtp.Options{{}, {Chunking: true}} {
+		for name, step := range steps {
+			inSession(t, opts, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+				start := time.Now()
+				for result, err := range c.SendAll(t.Context(), lettersFrom("a@example.com", "b@example.com", "c@example.com")) {
+					if err != nil || result.Recipients[0].Outcome != smtp.Accepted {
+						t.Errorf("%s: %v", name, err)
+					}
+					if err := step(c, t.Context()); err == nil {
+						t.Errorf("%s in the loop passed", name)
+					}
+				}
+				if took := time.Since(start); took > 10*time.Millisecond || len(server.mails) != 3 {
+					t.Errorf("%s: %d mails in %v", name, len(server.mails), took)
+				}
+				for _, m := range server.mails {
+					if len(m.to) != 1 || m.to[0] != "bob@example.net" || !strings.Contains(m.content.String(), "Hello.") {
+						t.Errorf("%s: %s wrote to %v: %q", name, m.from, m.to, m.content.String())
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestEndedInTheLoop: the connection may be closed there, politely or not. The
+// mails that are left were certainly not sent.
+func TestEndedInTheLoop(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*smtp.Client, context.Context){
+		"Close": func(c *smtp.Client, _ context.Context) { c.Close() },
+		"Quit":  func(c *smtp.Client, ctx context.Context) { c.Quit(ctx) },
+	} {
+		for kind, connection := range inBothForms() {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				c, server := connection(t)
+				server.offers = "PIPELINING\r\n250 CHUNKING"
+				if err := c.Hello(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				sent := 0
+				for result, err := range c.SendAll(t.Context(), lettersFrom("a@example.com", "b@example.com", "c@example.com")) {
+					if sent++; sent == 1 {
+						end(c, t.Context())
+					} else if !errors.Is(err, net.ErrClosed) || result.Recipients[0].Outcome != smtp.NotSent {
+						t.Errorf("mail %d: %v, %v", sent, result.Recipients[0].Outcome, err)
+					}
+				}
+				<-server.done
+				if sent != 3 {
+					t.Errorf("%d results", sent)
+				}
+			})
+		}
+	}
+}
+
+// TestNothingIsPulledAfterTheLoop: what an iterator takes from a queue is lost if
+// nobody sends it.
+func TestNothingIsPulledAfterTheLoop(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		inSession(t, nil, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+			pulled := 0
+			messages := func(yield func(*smtp.Message) bool) {
+				for pulled++; yield(letter("bob@example.net")); pulled++ {
+					time.Sleep(time.Second)
+				}
+			}
+			for range c.SendAll(t.Context(), messages) {
+				break
+			}
+			if pulled != 2 {
+				t.Errorf("%d messages were pulled for one that was sent", pulled)
+			}
+		})
+	}
+}
+
+// TestIteratorsThatMisbehave: one that goes on after its end panics, as it does in
+// any loop; one that ends its goroutine ends that of the loop.
+func TestIteratorsThatMisbehave(t *testing.T) {
+	t.Parallel()
+	inSession(t, nil, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, "went on after its end") {
+					t.Errorf("recovered %s", got)
+				}
+			}()
+			for range c.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+				for {
+					yield(letter("bob@example.net"))
+				}
+			}) {
+				break
+			}
+		}()
+	})
+	inSession(t, nil, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			for range c.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+				yield(letter("bob@example.net"))
+				runtime.Goexit()
+			}) {
+			}
+			done <- true
+		}()
+		if <-done {
+			t.Error("the loop ended as if all had been sent")
+		}
+	})
 }

@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -119,6 +120,7 @@ type Client struct {
 	body       BodyType          // of the one that Mail has begun
 	secrets    []*wire.Command   // what no reply may bring into a log or an error
 	answered   bool              // a reply came since this was last set to false
+	inLoop     bool              // over SendAll: the next mail may be open already
 	failure    error             // what ended the session; nil: it goes on
 }
 
@@ -317,7 +319,7 @@ func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
 	return c.tls.ConnectionState(), true
 }
 
-// Mail begins a transaction: MAIL with all of the envelope but its recipients.
+// Mail begins a transaction: MAIL with all of the envelope but To and Accept.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	s, err := c.mailStep(e)
 	if err != nil {
@@ -339,7 +341,7 @@ func (c *Client) mailStep(e Envelope) (step, error) {
 	if err == nil {
 		err = c.declareSize(op, command, e.Size)
 	}
-	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, mail: true}, err
+	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, mail: true, from: e.From}, err
 }
 
 // offers checks that the server has the extensions that an envelope needs.
@@ -411,33 +413,29 @@ func (c *Client) rcptStep(r Recipient) (step, error) {
 	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r)}, err
 }
 
-// Data sends the content to the recipients accepted so far, and ends the
-// transaction. Lines may end in CRLF or LF; a bare CR is an error. The body is
+// Data sends the content to the recipients accepted so far, by BDAT where that is
+// asked for and offered, and ends the transaction. Lines may end in CRLF or LF, a
+// bare CR is an error; what Mail called [BodyBinary] is not altered. The body is
 // written once, and only if it ends without error is the end of data sent:
 // otherwise the connection is closed, and nobody gets anything.
 func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
-	result := c.result
-	if result == nil {
-		result = &Result{}
+	t := &transaction{result: &Result{}, form: c.form(c.body)}
+	if c.result != nil {
+		t.result.Recipients = slices.Clone(c.result.Recipients)
 	}
+	err := c.usable(ctx, t.form.Verb())
 	switch {
+	case err != nil:
+		t.result.settle(NotSent, Reply{}, err)
+		return t.result, err
 	case body == nil:
-		return result, &Error{Op: "DATA", Err: errors.New("the body is nil")}
-	case c.failure == nil && !result.anyOpen():
-		return result, &Error{Op: "DATA", Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
+		return t.result, &Error{Op: t.form.Verb(), Err: errors.New("the body is nil")}
+	case !t.result.anyOpen():
+		return t.result, &Error{Op: t.form.Verb(), Err: errors.New("there is no accepted recipient; Mail and Rcpt come first")}
 	}
-	form, data := c.form(c.body), answer{}
-	if form == wire.Dots {
-		data = c.group(ctx, c.dataStep())[0]
-	}
-	if data.err == nil {
-		c.conclude(ctx, result, content{body: body, form: form})
-	} else {
-		result.settle(outcomeOf(data.err), data.reply, data.err)
-		c.tidy(ctx)
-	}
+	c.deliver(ctx, t, body, nil)
 	c.result = nil
-	return result, result.err()
+	return t.result, t.result.err()
 }
 
 func (c *Client) dataStep() step {
@@ -448,7 +446,7 @@ func (c *Client) dataStep() step {
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
-	o := m.outgoing()
+	o := m.outgoing(ctx)
 	defer o.close()
 	c.send(ctx, o, nil)
 	result, err := o.outcome()
@@ -616,6 +614,9 @@ func (c *Client) usable(ctx context.Context, op string) error {
 			err = fmt.Errorf("%w: %w", err, contextError(ctx))
 		}
 		return &Error{Op: op, Err: err, transient: true}
+	}
+	if c.inLoop {
+		return &Error{Op: op, Err: errors.New("the loop over SendAll is not over")}
 	}
 	if ctx.Err() != nil {
 		return c.fail(ctx, op, os.ErrDeadlineExceeded)

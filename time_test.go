@@ -203,6 +203,25 @@ func TestEndOfDataFails(t *testing.T) {
 	}
 }
 
+// TestAcceptedAndBroken: the end of data is written, an error comes of it all the
+// same, and the server accepts the mail: so it is, and the session is over.
+func TestAcceptedAndBroken(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []smtp.Outcome{smtp.Accepted, smtp.Refused} {
+		ours, theirs := tcpPair(t)
+		go babble(theirs, "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n"+map[smtp.Outcome]string{smtp.Accepted: "250 queued\r\n", smtp.Refused: "554 no\r\n"}[outcome])
+		c := smtp.NewClient(&shortConn{Conn: ours}, nil)
+		begin(t, c)
+		result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 1, nil) }))
+		if got := result.Recipients[0].Outcome; got != outcome || (err == nil) != (outcome == smtp.Accepted) {
+			t.Errorf("%v, %v", got, err)
+		}
+		if err := c.Noop(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after that, NOOP returned %v", err)
+		}
+	}
+}
+
 // shortConn writes all but the last octets of the content, and fails.
 type shortConn struct {
 	net.Conn

@@ -15,7 +15,7 @@ type Trace struct {
 	TLS           func(ctx context.Context, state tls.ConnectionState, err error)    // the handshake is over
 	Hello         func(ctx context.Context, extensions map[string]string, err error) // EHLO was answered; the map is the hook's to keep
 	Authenticated func(ctx context.Context, mechanism string, err error)             // or not, if err is not nil
-	Transaction   func(ctx context.Context, from string, recipients int)             // MAIL is about to go
+	Transaction   func(ctx context.Context, from string, recipients int)             // MAIL goes; by hand, its recipients are not known yet: 0
 	Content       func(ctx context.Context, written, total int64)                    // octets handed over so far, of how many; less than none: not known
 	Reply         func(ctx context.Context, op string, reply Reply)                  // to that step
 	Done          func(ctx context.Context, result *Result, err error)               // a Send is over

@@ -19,8 +19,8 @@ type outgoing struct {
 }
 
 // outgoing makes a message ready to be sent, with its files open.
-func (m *Message) outgoing() *outgoing {
-	p, err := m.prepare(true)
+func (m *Message) outgoing(ctx context.Context) *outgoing {
+	p, err := m.prepare(ctx, true)
 	o := &outgoing{prepared: p, err: err}
 	if err != nil {
 		o.result = p.unsent(err)
@@ -65,8 +65,9 @@ type transaction struct {
 	result  *Result // for the batch
 	steps   []step  // MAIL, RCPT… and, if early, DATA
 	early   bool
-	refused *Error // MAIL was
-	data    answer // to DATA, once it was sent
+	form    wire.Form // of the content
+	refused *Error    // MAIL was
+	data    answer    // to DATA, once it was sent
 }
 
 // send sends a message to those of its recipients whom left names, in as many
@@ -84,7 +85,6 @@ func (c *Client) send(ctx context.Context, o *outgoing, next func() *outgoing) {
 			if err != nil {
 				break
 			}
-			c.opts.Trace.transaction(ctx, o.message.Delivery.From, len(t.batch))
 			c.note(t, c.run(ctx, t.steps))
 		}
 		o.ahead = nil
@@ -105,11 +105,12 @@ func (c *Client) begin(o *outgoing) (t *transaction, err error) {
 			return nil, err
 		}
 	}
-	t = &transaction{of: o, result: &Result{}}
+	t = &transaction{of: o, result: &Result{}, form: c.form(e.Body)}
 	if t.batch, t.rest, err = c.take(o.left, e); err != nil {
 		return nil, err
 	}
 	t.steps = append(make([]step, 0, len(t.batch)+2), o.steps[0])
+	t.steps[0].recipients = len(t.batch)
 	for _, i := range t.batch {
 		t.steps = append(t.steps, o.steps[1+i])
 		t.result.Recipients = append(t.result.Recipients, o.result.Recipients[i])
@@ -117,7 +118,7 @@ func (c *Client) begin(o *outgoing) (t *transaction, err error) {
 	// DATA goes along if any recipient will do: where that turns out otherwise, the
 	// content that it invites is a lone dot, or the connection is closed. BDAT
 	// waits: a server that does not expect a chunk may take it for commands.
-	if t.early = c.pipelining() && e.Accept == AcceptAny && c.form(e.Body) == wire.Dots; t.early {
+	if t.early = c.pipelining() && e.Accept == AcceptAny && t.form == wire.Dots; t.early {
 		t.steps = append(t.steps, c.dataStep())
 	}
 	return t, nil
@@ -202,7 +203,7 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 		t.result.settle(NotSent, Reply{}, failed)
 		ahead = c.clear(ctx, next)
 	case t.result.anyOpen():
-		ahead = c.deliver(ctx, t, next)
+		ahead = c.deliver(ctx, t, t.of, next)
 	case !t.invited():
 		ahead = c.clear(ctx, next)
 	case c.opts.LMTP: // There is no reply to content for nobody.
@@ -210,19 +211,19 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 	default: // A lone dot (RFC 2920, section 3.1). What the server says to it matters to nobody.
 		ahead = c.contentBefore(ctx, next, &Result{}, content{body: nothing{}, form: wire.Dots})
 	}
-	c.close(t, ahead)
+	c.report(t)
+	c.result = nil
+	if ahead != nil {
+		c.result = ahead.result
+	}
 }
 
 // invited tells whether the server waits for the content.
 func (t *transaction) invited() bool { return t.early && t.data.err == nil }
 
-// close hands the outcome of a transaction on to its message. Those for whom it
+// report hands the outcome of a transaction on to its message. Those for whom it
 // had no room go in another (RFC 5321, section 4.5.3.1.10).
-func (c *Client) close(t, ahead *transaction) {
-	c.result = nil
-	if ahead != nil {
-		c.result = ahead.result
-	}
+func (c *Client) report(t *transaction) {
 	var postponed []int
 	for k, i := range t.batch {
 		r := t.result.Recipients[k]
@@ -239,33 +240,34 @@ type nothing struct{}
 
 func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
 
-// deliver sends the content to those who were accepted, if DATA invites it.
-func (c *Client) deliver(ctx context.Context, t *transaction, next func() *outgoing) (ahead *transaction) {
-	e := t.of.envelope()
-	form := c.form(e.Body)
-	if !t.early && form == wire.Dots {
+// deliver sends a body to those who were accepted, if DATA invites it.
+func (c *Client) deliver(ctx context.Context, t *transaction, body io.WriterTo, next func() *outgoing) (ahead *transaction) {
+	if t.form == wire.Dots && !t.early {
 		t.data = c.group(ctx, c.dataStep())[0]
 	}
-	if form == wire.Dots && t.data.err != nil {
+	if t.form == wire.Dots && t.data.err != nil {
 		t.result.settle(outcomeOf(t.data.err), t.data.reply, t.data.err)
 		return c.clear(ctx, next)
 	}
-	return c.contentBefore(ctx, next, t.result, content{body: t.of, form: form})
+	return c.contentBefore(ctx, next, t.result, content{body: body, form: t.form})
 }
 
 // contentBefore sends a content to those of result who are open, and in the same
-// group the envelope of the transaction that comes next, if there is one.
-func (c *Client) contentBefore(ctx context.Context, next func() *outgoing, result *Result, t content) (ahead *transaction) {
-	t.ahead = c.following(next)
-	behind := c.conclude(ctx, result, t)
-	return c.arrive(t.ahead, behind)
+// group the envelope of the transaction that comes next, if there is one. That is
+// asked for before the content begins, lest its end waits for it.
+func (c *Client) contentBefore(ctx context.Context, next func() *outgoing, result *Result, body content) (ahead *transaction) {
+	if !c.opts.LMTP || len(result.open()) == 1 { // Where replies are too few, others must not stand in for them.
+		body.ahead = c.following(next)
+	}
+	behind := c.conclude(ctx, result, body)
+	return c.arrive(body.ahead, behind)
 }
 
 // conclude sends a content, and settles the outcome of all who were accepted.
-func (c *Client) conclude(ctx context.Context, result *Result, t content) (behind []answer) {
+func (c *Client) conclude(ctx context.Context, result *Result, body content) (behind []answer) {
 	accepted := result.open()
-	t.accepted = len(accepted)
-	ends, behind := c.content(ctx, t)
+	body.accepted = len(accepted)
+	ends, behind := c.content(ctx, body)
 	refused := len(accepted) == 0
 	for k, i := range accepted {
 		a := ends[min(k, len(ends)-1)] // one for all, but in LMTP

@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/testcert"
 )
 
 // flights is a connection that counts how often the client turned from reading
@@ -103,7 +105,11 @@ func TestRoundTripsOfMany(t *testing.T) {
 					t.Fatal(err)
 				}
 				start := time.Now()
-				for _, err := range c.SendAll(t.Context(), slices.Values(slices.Repeat([]*smtp.Message{letter(addresses(2)...)}, mails))) {
+				to := addresses(2)
+				if p.lmtp { // For several, the next mail waits for all their replies.
+					to = to[:1]
+				}
+				for _, err := range c.SendAll(t.Context(), slices.Values(slices.Repeat([]*smtp.Message{letter(to...)}, mails))) {
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -326,6 +332,45 @@ func TestEarlyReply(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestEarlyAcceptance: a server that accepts what was not all written cannot mean
+// it. Over TLS nobody knows how much it had; nothing is accepted in any case.
+func TestEarlyAcceptance(t *testing.T) {
+	t.Parallel()
+	certificate, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for secure, want := range map[bool]smtp.Outcome{false: smtp.NotSent, true: smtp.Unknown} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			if secure {
+				ours = tls.Client(ours, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+				theirs = tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{certificate}})
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				buffer := make([]byte, 4096)
+				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok"} {
+					io.WriteString(theirs, reply+"\r\n")
+					theirs.Read(buffer)
+				}
+				io.WriteString(theirs, "354 go\r\n")
+				io.CopyN(io.Discard, theirs, 40_000)
+				io.WriteString(theirs, "250 queued\r\n")
+			}()
+			c := smtp.NewClient(ours, nil)
+			begin(t, c)
+			result, err := c.Data(t.Context(), writerTo(func(w io.Writer) error { return lines(w, 1400, nil) }))
+			<-done
+			if got := result.Recipients[0].Outcome; got != want || err == nil {
+				t.Errorf("TLS: %v: %v, %v", secure, got, err)
+			}
+			theirs.Close()
+		})
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/mail"
+	"unicode/utf8"
 )
 
 // Kind is what a message asks of its transport (RFC 2045, sections 2.7 to 2.9).
@@ -27,16 +29,19 @@ type Traits struct {
 
 // Scanner is written a message, and learns what it is.
 type Scanner struct {
-	octets     int64
-	bareLF     int64
-	bareCR     int64 // the number of the first, counted from one; zero: none
-	line       int   // octets of the line so far
-	cr         bool  // the last octet was a CR
-	nul, long  bool
-	eightBit   bool
-	utf8Header bool
-	mended     bool // a line of the header ends in a bare LF
-	body       bool // the header is over
+	octets    int64
+	bareLF    int64
+	bareCR    int64 // the octet that is the first, counted from one; zero: none
+	line      int   // octets of the line so far
+	cr        bool  // the last octet was a CR
+	nul, long bool
+	eightBit  bool
+
+	body         bool   // the header is over
+	brokenHeader bool   // a CR or LF of it is bare
+	utf8Header   bool   // it holds octets over 127
+	notUTF8      bool   // which are not UTF-8
+	character    []byte // of which the rest is to come
 }
 
 // Write implements io.Writer, and never fails.
@@ -65,17 +70,31 @@ func (s *Scanner) text(t []byte) {
 	if i := bytes.IndexByte(t[:len(t)-1], '\r'); i >= 0 {
 		s.noteCR(s.octets + int64(i) + 1)
 	}
-	if isHigh(t) {
-		s.eightBit = true
-		s.utf8Header = s.utf8Header || !s.body
+	high := isHigh(t)
+	if !s.body {
+		s.utf8Header = s.utf8Header || high
+		s.headerText(t)
 	}
+	s.eightBit = s.eightBit || high
 	s.nul = s.nul || bytes.IndexByte(t, 0) >= 0
 	s.cr = t[len(t)-1] == '\r'
 	s.line += len(t)
 	s.octets += int64(len(t))
 }
 
+// headerText checks the coding of a piece of the header.
+func (s *Scanner) headerText(t []byte) {
+	t = append(s.character, t...)
+	for len(t) > 0 && utf8.FullRune(t) {
+		r, n := utf8.DecodeRune(t)
+		s.notUTF8 = s.notUTF8 || r == utf8.RuneError && n == 1
+		t = t[n:]
+	}
+	s.character = append(s.character[:0], t...)
+}
+
 func (s *Scanner) noteCR(at int64) {
+	s.brokenHeader = s.brokenHeader || !s.body
 	if s.bareCR == 0 {
 		s.bareCR = at
 	}
@@ -84,8 +103,9 @@ func (s *Scanner) noteCR(at int64) {
 func (s *Scanner) endLine() {
 	if !s.cr {
 		s.bareLF++
-		s.mended = s.mended || !s.body
+		s.brokenHeader = s.brokenHeader || !s.body
 	}
+	s.notUTF8 = s.notUTF8 || len(s.character) > 0
 	s.long = s.long || s.length() > maxTextLine
 	s.body = s.body || s.length() == 0
 	s.octets++
@@ -107,19 +127,20 @@ func (s *Scanner) Octets() int64 { return s.octets }
 // cannot be sent.
 func (s *Scanner) Traits() (Traits, error) {
 	t := Traits{Size: s.octets, UTF8Header: s.utf8Header}
-	if s.nul || s.long || s.length() > maxTextLine {
-		t.Kind = BinaryData
-		if s.mended {
-			return t, errors.New("the message is binary, by a NUL or a line of over 998 octets, and cannot be mended: lines of its header end in a bare LF")
-		}
-		return t, nil
+	bareCR := s.bareCR
+	if bareCR == 0 && s.cr {
+		bareCR = s.octets
 	}
-	switch {
-	case s.bareCR == 0 && s.cr:
-		s.bareCR = s.octets
-		fallthrough
-	case s.bareCR > 0:
-		return t, fmt.Errorf("the message holds a bare CR at octet %d", s.bareCR)
+	switch isBinary := s.nul || s.long || s.length() > maxTextLine; {
+	case s.notUTF8 || len(s.character) > 0: // RFC 6532, section 3.2.
+		return t, errors.New("the header holds octets that are not UTF-8")
+	case isBinary && s.brokenHeader:
+		return t, errors.New("the message is binary, by a NUL or a line of over 998 octets, and cannot be mended: its header holds a bare CR or LF")
+	case isBinary:
+		t.Kind = BinaryData
+		return t, nil
+	case bareCR > 0:
+		return t, fmt.Errorf("the message holds a bare CR at octet %d", bareCR)
 	case s.eightBit:
 		t.Kind = EightBitData
 	}
@@ -144,4 +165,25 @@ func isHigh(s []byte) bool {
 		}
 	}
 	return false
+}
+
+// MessageID returns what a message that begins with head is called, without
+// brackets; it is empty if that is not in head. An error says that no message
+// begins like that.
+func MessageID(head []byte) (string, error) {
+	name, _, ok := bytes.Cut(head, []byte(":"))
+	name = bytes.TrimRight(name, " \t") // as in RFC 5322, section 4.5
+	if !ok || len(name) == 0 || bytes.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return "", errors.New("the message does not begin with a header field")
+	}
+	m, err := mail.ReadMessage(bytes.NewReader(head))
+	if err != nil {
+		return "", nil
+	}
+	_, id, _ := bytes.Cut([]byte(m.Header.Get("Message-ID")), []byte("<"))
+	id, _, ok = bytes.Cut(id, []byte(">"))
+	if !ok {
+		return "", nil
+	}
+	return string(id), nil
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/postrider/smtp/internal/format"
 )
@@ -46,8 +47,12 @@ func TestScan(t *testing.T) {
 		"A: b\r\n\r\nc\rd":        "bare CR at octet 10",
 		"\r":                      "bare CR at octet 1",
 		"a\r\r\n":                 "bare CR at octet 2",
-		"A: b\n\r\n\x00":          "lines of its header end in a bare LF",
-		"A: b\n\nc" + long + "\n": "lines of its header end in a bare LF",
+		"A: b\n\r\n\x00":          "its header holds a bare CR or LF",
+		"A: b\n\nc" + long + "\n": "its header holds a bare CR or LF",
+		"A: b\rc\r\n\r\n\x00":     "its header holds a bare CR or LF",
+		"A: \xc3\r\n":             "not UTF-8",
+		"A: \xc3\n\xbc\r\n":       "not UTF-8",
+		"A: \xbc\xc3":             "not UTF-8",
 	} {
 		for piece := 1; piece <= len(in)+1; piece++ {
 			if got, err := scan([]byte(in), piece); err == nil || !strings.Contains(err.Error(), want) {
@@ -63,25 +68,45 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte("A: \xc3\xbc\n\n\x00\r"), uint8(1))
 	f.Add([]byte(strings.Repeat("a", 1000)), uint8(100))
 	bareCR := regexp.MustCompile(`\r(?:[^\n]|\z)`)
+	bareLF := regexp.MustCompile(`(?:\A|[^\r])\n`)
 	f.Fuzz(func(t *testing.T, content []byte, piece uint8) {
 		got, err := scan(content, int(piece)+1)
+		header := headerOf(content)
 		isBinary := bytes.Contains(content, []byte{0}) || longLine(content)
-		high := bytes.ContainsFunc(content, func(r rune) bool { return r > 127 })
 		mended := bytes.ReplaceAll(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 		if len(mended) > 0 && mended[len(mended)-1] != '\n' {
 			mended = append(mended, "\r\n"...)
 		}
+		bad := !utf8.Valid(header)
+		if isBinary {
+			bad = bad || bareLF.Match(header) || bareCR.Match(header) && !(len(header) == len(content) && bareCR.FindIndex(header)[0] == len(header)-1)
+		} else {
+			bad = bad || bareCR.Match(content)
+		}
+		want := format.Traits{Size: int64(len(mended)), UTF8Header: bytes.ContainsFunc(header, isHigh)}
 		switch {
 		case isBinary:
-			if got.Kind != format.BinaryData || got.Size != int64(len(content)) {
-				t.Errorf("%q is binary, and %+v", content, got)
-			}
-		case bareCR.Match(content) != (err != nil):
-			t.Errorf("%q: %v", content, err)
-		case err == nil && (got.Size != int64(len(mended)) || (got.Kind == format.EightBitData) != high):
-			t.Errorf("%q is %+v", content, got)
+			want.Kind, want.Size = format.BinaryData, int64(len(content))
+		case bytes.ContainsFunc(content, isHigh):
+			want.Kind = format.EightBitData
+		}
+		if bad != (err != nil) || err == nil && got != want {
+			t.Errorf("%q is %+v, %v; want %+v, or an error: %v", content, got, err, want, bad)
 		}
 	})
+}
+
+func isHigh(r rune) bool { return r > 127 }
+
+// headerOf returns what stands before the first empty line.
+func headerOf(content []byte) (header []byte) {
+	for line := range bytes.Lines(content) {
+		header = append(header, line...)
+		if text := bytes.TrimSuffix(line, []byte("\n")); len(text) < len(line) && (len(text) == 0 || string(text) == "\r") {
+			break
+		}
+	}
+	return header
 }
 
 func longLine(content []byte) bool {
@@ -91,4 +116,27 @@ func longLine(content []byte) bool {
 		}
 	}
 	return false
+}
+
+func TestMessageID(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Message-ID: <a@b>\r\n\r\n":                      "a@b",
+		"Message-ID:\r\n <a@b>\r\n\r\nx":                 "a@b",
+		"message-id: <a@b> (made)\n\nx":                  "a@b",
+		"Message-ID: junk\r\n\r\n":                       "",
+		"Message-ID: <a@b\r\n\r\n":                       "",
+		"Subject: x\r\n\r\nMessage-ID: <a@b>\r\n":        "",
+		"Message-ID: <a@b>\r\nof which the end":          "", // of the header is not there
+		"Message-ID: <a@b>\r\nMessage-ID: <c@d>\r\n\r\n": "a@b",
+	} {
+		if got, err := format.MessageID([]byte(in)); got != want || err != nil {
+			t.Errorf("%q is called %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "Hello.\r\n", ": x\r\n", " : x\r\n", "From ann@example.com Sat Nov 21 12:00:00 2026\r\n", "Grüße: x\r\n"} {
+		if got, err := format.MessageID([]byte(in)); err == nil {
+			t.Errorf("%q passed, and is called %q", in, got)
+		}
+	}
 }

@@ -16,19 +16,29 @@ var errEnded = errors.New("the content has ended")
 // Form is how content goes over the wire.
 type Form int
 
-// The forms of content. In all but Binary, a bare LF becomes CRLF, a line end is
-// added to the last line where it lacks, and a bare CR is refused.
+// The forms of content. In those of lines, a bare LF becomes CRLF, a line end is
+// added to the last line where it lacks, and a bare CR is refused; in the others
+// not an octet is altered.
 const (
-	Lines  Form = iota // as it is: no server is on the other side
-	Dots               // by DATA: dots at the start of lines are doubled (RFC 5321, section 4.5.2)
-	Chunks             // by BDAT (RFC 3030): each block is a chunk behind its command
-	Binary             // by BDAT, and not an octet is altered
+	Lines    Form = iota // to no server
+	Verbatim             // to no server, and not as lines
+	Dots                 // by DATA: dots at the start of lines are doubled (RFC 5321, section 4.5.2)
+	Chunks               // by BDAT (RFC 3030): each block is a chunk behind its command
+	Binary               // by BDAT, and not as lines
 )
+
+// Verb is the command that announces content of that form.
+func (f Form) Verb() string {
+	if f >= Chunks {
+		return "BDAT"
+	}
+	return "DATA"
+}
 
 // Block is what goes over the wire at once.
 type Block struct {
 	Octets  []byte   // all of it; valid until the write returns
-	Content int      // how many of them are content
+	Content int      // how many of them are content, with the dots that were added
 	Command *Command // BDAT, which is among them; nil in other forms
 	Last    bool     // they end the content
 }
@@ -49,7 +59,7 @@ type ContentWriter struct {
 const commandRoom = len("BDAT 4294967295 LAST\r\n")
 
 // NewContentWriter returns a writer that hands over blocks of at most cap(block)
-// octets, and uses block for them.
+// octets, and uses block for them; commands behind the end come on top of that.
 func NewContentWriter(form Form, block []byte, write func(Block) (int, error)) *ContentWriter {
 	w := &ContentWriter{form: form, write: write, block: block}
 	w.clear()
@@ -61,7 +71,7 @@ func (w *ContentWriter) Err() error { return w.err }
 
 // Write implements io.Writer; after an error it writes nothing more.
 func (w *ContentWriter) Write(p []byte) (int, error) {
-	if w.form == Binary {
+	if w.form == Binary || w.form == Verbatim {
 		w.emit(p)
 	} else {
 		w.lines(p)
@@ -168,16 +178,17 @@ func EndData(w *ContentWriter, behind []byte) (left bool, err error) {
 	if w.midLine {
 		w.endLine()
 	}
-	const end = ".\r\n"
+	content := len(w.block)
 	if w.form == Dots {
-		w.emit([]byte(end))
+		w.emit([]byte(".\r\n"))
+		content = min(content, len(w.block)) // Less, if the end has begun a new block.
 	}
 	if w.err != nil {
 		return false, w.err
 	}
 	block := w.take(true)
 	if w.form == Dots {
-		block.Content = max(0, block.Content-len(end))
+		block.Content = content
 	}
 	whole := len(block.Octets)
 	block.Octets = append(block.Octets, behind...)
