@@ -279,7 +279,7 @@ func TestHalfAChunk(t *testing.T) {
 			}
 			io.ReadFull(theirs, buffer[:100]) // of the last chunk; the first is in
 			io.WriteString(theirs, "552 5.3.4 too big\r\n")
-			time.Sleep(time.Hour)
+			time.Sleep(4 * time.Minute)
 			rest, _ := io.ReadAll(theirs)
 			heard <- string(rest)
 		}()

@@ -10,6 +10,7 @@
 //	C: ...               the client must send lines, up to and with a lone dot
 //	C: (chunk)           the client must send BDAT and as many octets as it says
 //	C: (last chunk)      the same with LAST
+//	C: (waits)           the client must send nothing for a second
 //	C: (goes)            the client must close without another octet
 //	S: (goes)            the server closes the connection
 //	S: (is silent)       the server says nothing more until the client goes
@@ -21,9 +22,11 @@ package transcript
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -108,6 +111,8 @@ func (p *player) play(s step) error {
 		over := tls.Server(p.conn, p.config)
 		p.conn, p.lines = over, bufio.NewReader(over)
 		return over.Handshake()
+	case "C: (waits)":
+		return p.expectNothing()
 	case "C: ...":
 		return p.expectContent()
 	case "C: (chunk)":
@@ -156,6 +161,16 @@ func (p *player) expectChunk(format string) error {
 	}
 	if _, err := io.CopyN(io.Discard, p.lines, size); err != nil {
 		return fmt.Errorf("client sent less than the %d octets of its chunk: %w", size, err)
+	}
+	return nil
+}
+
+func (p *player) expectNothing() error {
+	p.conn.SetReadDeadline(time.Now().Add(time.Second))
+	defer p.conn.SetReadDeadline(time.Time{})
+	if _, err := p.lines.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		line, _ := p.lines.ReadString('\n')
+		return fmt.Errorf("client sent %q (%v), want nothing yet", line, err)
 	}
 	return nil
 }
