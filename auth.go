@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -20,8 +21,10 @@ type Mechanism interface {
 	// Name is the name under which servers offer it, as in "PLAIN".
 	Name() string
 
-	// Start begins one exchange. A client that also has a method Done() error is
-	// asked by it, once the server is content, whether it is content too.
+	// Start begins one exchange. An error that matches errors.ErrUnsupported says
+	// that this connection does not do, and the next mechanism is tried. A client
+	// that also has a method Done() error is asked by it, once the server is
+	// content, whether it is content too.
 	Start(ctx context.Context, server ServerInfo) (sasl.Client, error)
 }
 
@@ -33,61 +36,125 @@ type ServerInfo struct {
 	Mechanisms []string             // those it offers
 }
 
-// Password returns the mechanisms that prove a user by his password, best first.
-func Password(user, password string) []Mechanism {
-	return []Mechanism{Plain(user, password)}
-}
-
-// Plain returns the mechanism PLAIN (RFC 4616), which hands the password to the
-// server; it is used only under TLS, with the exceptions of [Options].
-func Plain(user, password string) Mechanism {
-	return mechanism{"PLAIN", func() (sasl.Client, error) {
-		switch {
-		case user == "" || password == "":
-			return nil, errors.New("the user name or the password is empty")
-		case strings.Contains(user+password, "\x00"): // RFC 4616, section 2.
-			return nil, errors.New("the user name or the password holds NUL")
-		}
-		return sasl.NewPlainClient("", user, password), nil
-	}}
-}
-
-// mechanism keeps the credentials in a closure, where no formatting verb finds them.
-type mechanism struct {
-	name  string
-	start func() (sasl.Client, error)
-}
-
-func (m mechanism) Name() string { return m.name }
-
-func (m mechanism) Start(context.Context, ServerInfo) (sasl.Client, error) { return m.start() }
-
 // maxChallenges bounds an exchange; no mechanism in use needs more than three.
 const maxChallenges = 16
 
-// Auth authenticates by the first mechanism that the server offers (RFC 4954).
-// It is refused where a secret would be sent in the clear. A refusal by the
-// server leaves the session usable.
+// Auth authenticates by the first mechanism that the server offers (RFC 4954), or
+// by the next one if the server does not want that. After a wrong password, no
+// other is tried but PLAIN or LOGIN, under TLS, for servers that keep passwords in
+// a form that only those can be checked against. It is refused where a secret
+// would be sent in the clear. A refusal by the server leaves the session usable.
 func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 	if err := c.ready(ctx, "AUTH"); err != nil {
 		return err
 	}
-	mechanism, err := c.choose(mechanisms)
+	candidates, err := c.offered(mechanisms)
 	if err != nil {
 		return &Error{Op: "AUTH", Err: err}
 	}
+	var refusals []*Error
+	for _, mechanism := range candidates {
+		if len(refusals) > 0 && !c.mayFollow(refusals, mechanism) {
+			continue
+		}
+		err := c.authBy(ctx, mechanism)
+		e, _ := err.(*Error)
+		switch {
+		case err == nil:
+			c.mechanism = mechanism.Name()
+			return nil
+		case e == nil || c.failure != nil || e.Reply.Code == 0 && !errors.Is(err, errors.ErrUnsupported):
+			return err
+		}
+		refusals = append(refusals, e)
+	}
+	return summary(refusals)
+}
+
+// mayFollow tells whether a mechanism may be tried after refusals. A wrong
+// password is tried twice at most: more might lock the account.
+func (c *Client) mayFollow(refusals []*Error, next Mechanism) bool {
+	wrong := 0
+	for _, refusal := range refusals {
+		if !isUnwanted(refusal) {
+			wrong++
+		}
+	}
+	last := refusals[len(refusals)-1]
+	switch {
+	case wrong == 0:
+		return true
+	case wrong > 1 || isUnwanted(last) || last.Reply.Code != 535 || c.tls == nil:
+		return false
+	}
+	hashed := strings.HasPrefix(last.Op, "AUTH SCRAM-") || last.Op == "AUTH CRAM-MD5"
+	return hashed && (next.Name() == "PLAIN" || next.Name() == "LOGIN")
+}
+
+// isUnwanted tells whether a refusal is of the mechanism (RFC 4954, sections 4 and
+// 6), or of ours before anything was sent, and says nothing of the password.
+func isUnwanted(refusal *Error) bool {
+	return refusal.Reply.Code == 504 || refusal.Reply.Code == 534 || refusal.Reply.Code == 0
+}
+
+// summary is the last of the refusals, with what was said before.
+func summary(refusals []*Error) error {
+	last := *refusals[len(refusals)-1]
+	for _, refusal := range refusals[:len(refusals)-1] {
+		before := fmt.Errorf("before that, %s", strings.TrimPrefix(refusal.Error(), "smtp: "))
+		if last.Err != nil {
+			before = fmt.Errorf("%w; %w", last.Err, before)
+		}
+		last.Err = before
+	}
+	return &last
+}
+
+// authBy authenticates by one mechanism; with a token that is refused, and then
+// replaced by another one, twice.
+func (c *Client) authBy(ctx context.Context, mechanism Mechanism) error {
 	op := "AUTH " + mechanism.Name()
-	if c.tls == nil && !c.opts.PlaintextAuth && !c.trusted { // RFC 4954, section 9; RFC 8314, section 4.1.
-		return &Error{Op: op, Err: errors.New("the connection has no TLS, and no credentials are sent in the clear")}
+	if err := c.mayShow(mechanism.Name()); err != nil {
+		return &Error{Op: op, Err: err}
 	}
 	client, err := mechanism.Start(ctx, c.serverInfo())
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
-	err = c.authenticate(ctx, op, mechanism.Name(), client)
-	c.opts.Trace.authenticated(ctx, mechanism.Name(), err)
+	err = c.authWith(ctx, op, mechanism.Name(), client)
+	refused, ok := client.(*bearer)
+	if e, is := err.(*Error); !ok || !is || e.Reply.Code != 535 || c.failure != nil {
+		return err
+	}
+	again, startErr := mechanism.Start(ctx, c.serverInfo())
+	if startErr != nil || again.(*bearer).token == refused.token {
+		return err // Sources of tokens keep them: this one is all there is.
+	}
+	return c.authWith(ctx, op, mechanism.Name(), again)
+}
+
+// mayShow refuses to use what is secret where others could see it: neither in
+// the clear (RFC 4954, section 9; RFC 8314, section 4.1), where SCRAM and CRAM-MD5
+// let who listens try passwords (RFC 5802, section 9), nor under TLS with nobody
+// knows whom.
+func (c *Client) mayShow(mechanism string) error {
+	switch {
+	case c.opts.PlaintextAuth, c.trusted, mechanism == "EXTERNAL", mechanism == "ANONYMOUS":
+		return nil
+	case c.tls == nil:
+		return errors.New("the connection has no TLS, and no credentials are sent in the clear")
+	case c.anybody && !c.isVerified():
+		return errors.New("the certificate of the server is not verified, and no credentials are sent to nobody knows whom")
+	}
+	return nil
+}
+
+// authWith runs one exchange to its end.
+func (c *Client) authWith(ctx context.Context, op, name string, client sasl.Client) error {
+	err := c.authenticate(ctx, op, name, client)
+	c.opts.Trace.authenticated(ctx, name, err)
 	if err != nil {
-		return adviseAuth(err)
+		return adviseAuth(err, client)
 	}
 	if client, ok := client.(interface{ Done() error }); ok {
 		if err := client.Done(); err != nil {
@@ -97,23 +164,24 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 	return nil
 }
 
-// choose returns the first of the mechanisms that the server offers. Names are
+// offered returns those of the mechanisms that the server offers. Names are
 // compared whole: SCRAM-SHA-1 is not SCRAM-SHA-1-PLUS.
-func (c *Client) choose(mechanisms []Mechanism) (Mechanism, error) {
+func (c *Client) offered(mechanisms []Mechanism) (candidates []Mechanism, err error) {
 	offered := c.serverInfo().Mechanisms
 	var names []string
 	for _, mechanism := range mechanisms {
 		if mechanism == nil {
 			return nil, errors.New("a mechanism is nil")
 		}
-		for _, name := range offered {
-			if strings.EqualFold(name, mechanism.Name()) {
-				return mechanism, nil
-			}
-		}
 		names = append(names, mechanism.Name())
+		if slices.ContainsFunc(offered, func(name string) bool { return strings.EqualFold(name, mechanism.Name()) }) {
+			candidates = append(candidates, mechanism)
+		}
 	}
-	if len(names) == 0 {
+	switch {
+	case len(candidates) > 0:
+		return candidates, nil
+	case len(names) == 0:
 		return nil, errors.New("no mechanism is given")
 	}
 	advice := fmt.Sprintf("it offers %q", offered)
@@ -150,6 +218,9 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 			return c.cancelAuth(ctx, op, fmt.Errorf("over %d challenges", maxChallenges))
 		}
 		response, failure := respond(client, reply, &initial)
+		if errors.Is(failure, errNotProved) {
+			return c.fail(ctx, op, failure)
+		}
 		if failure != nil {
 			return c.cancelAuth(ctx, op, failure)
 		}
@@ -189,10 +260,16 @@ func (c *Client) cancelAuth(ctx context.Context, op string, cause error) error {
 	return &Error{Op: op, Err: cause}
 }
 
-// adviseAuth adds what usually mends a refused login.
-func adviseAuth(err error) error {
+// adviseAuth adds what the mechanism knows of a refusal, or what usually mends it.
+func adviseAuth(err error, client sasl.Client) error {
 	var e *Error
-	if errors.As(err, &e) && e.Reply.Code == 535 && e.Err == nil {
+	if !errors.As(err, &e) || e.Reply.Code == 0 || e.Err != nil {
+		return err
+	}
+	if client, ok := client.(interface{ refusal() error }); ok {
+		e.Err = client.refusal()
+	}
+	if e.Err == nil && e.Reply.Code == 535 {
 		e.Err = errors.New("check the user name and the password")
 	}
 	return err

@@ -23,7 +23,7 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		case "starttls":
 			err = c.StartTLS(ctx, &tls.Config{RootCAs: roots})
 		case "auth":
-			err = c.Auth(ctx, smtp.Password("ann", "secret")...)
+			err = c.Auth(ctx, mechanismsOf(with)...)
 		case "noop":
 			err = c.Noop(ctx)
 		case "reset":
@@ -87,6 +87,37 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 		}
 	}
 	return report
+}
+
+// mechanismsOf are those that a script names, with the credentials of the examples
+// in their RFCs.
+func mechanismsOf(with map[string]string) (list []smtp.Mechanism) {
+	calls := 0
+	token := func(context.Context) (string, error) {
+		calls++
+		if with["token"] == "renewed" && calls > 1 {
+			return "another", nil
+		}
+		return "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==", nil
+	}
+	byName := map[string][]smtp.Mechanism{
+		"Password":      smtp.Password("ann", "secret"),
+		"OAuth":         smtp.OAuth("user@example.com", token),
+		"LOGIN":         {smtp.Login("ann", "secret")},
+		"CRAM-MD5":      {smtp.CRAMMD5("tim", "tanstaaftanstaaf")},
+		"SCRAM-SHA-1":   {smtp.SCRAMWithNonce("SCRAM-SHA-1", "user", "pencil", "fyko+d2lbbFgONRv9qkxdawL")},
+		"SCRAM-SHA-256": {smtp.SCRAMWithNonce("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")},
+		"OAUTHBEARER":   {smtp.OAuthBearer("user@example.com", token)},
+		"XOAUTH2":       {smtp.XOAUTH2("user@example.com", token)},
+		"EXTERNAL":      {smtp.External("")},
+		"EXTERNAL-fred": {smtp.External("fred@example.com")},
+		"ANONYMOUS":     {smtp.Anonymous("sirhc")},
+		"PLAIN":         {smtp.Plain("ann", "secret")},
+	}
+	for _, name := range words(with, "auth", "Password") {
+		list = append(list, byName[name]...)
+	}
+	return list
 }
 
 // letterWith is a letter as the settings of a script want it.

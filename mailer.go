@@ -24,7 +24,15 @@ type TLSPolicy uint8
 const (
 	TLSRequired TLSPolicy = iota // implicit TLS on port 465, STARTTLS on any other; never in the clear
 	TLSImplicit                  // TLS from the start, on any port (RFC 8314, section 3)
-	TLSNone                      // in the clear; credentials only to this very host, or with Options.PlaintextAuth
+
+	// TLSOpportunistic is for delivery to the hosts of MX records (RFC 7435): TLS
+	// with whatever certificate where the server offers STARTTLS, and else, or if
+	// the handshake fails, a new connection in the clear. Who listens can have
+	// either. Credentials go only if the certificate turns out to be good. A
+	// verification of the caller's own in TLSConfig must succeed.
+	TLSOpportunistic
+
+	TLSNone // in the clear; credentials only to this very host, or with Options.PlaintextAuth
 )
 
 // Mailer sends messages by one server. Set Addr and leave the rest zero. It may
@@ -42,10 +50,12 @@ type Mailer struct {
 	// itself does not count.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	mu     sync.Mutex
-	idle   []*idleSession // whoever takes a session out owns it
-	ending sync.WaitGroup // sessions that say goodbye
-	closed bool
+	mu      sync.Mutex
+	idle    []*idleSession // whoever takes a session out owns it
+	ending  sync.WaitGroup // sessions that say goodbye
+	closed  bool
+	tickets tls.ClientSessionCache // of TLS; nil: none yet
+	login   login
 }
 
 // What is kept between mails. A server should wait 5 minutes for the next one
@@ -128,6 +138,20 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := m.open(ctx, to)
+	if c != nil && c.clearMayDo && ctx.Err() == nil {
+		to.tls = TLSNone
+		c, err = m.open(ctx, to)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// open makes a session, and returns it closed beside an error if it cannot be
+// brought to where mail can be sent.
+func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
 	opts := m.Options
 	opts.ServerName = cmp.Or(opts.ServerName, to.host)
 	conn, err := m.connect(ctx, to)
@@ -139,13 +163,14 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 	// Behind a dialer of the caller's, TLS may be that of a proxy, and a loopback
 	// address a tunnel: neither protects the way to the server.
 	c.tls = nil
-	c.trusted = to.tls == TLSNone && m.DialContext == nil && isLocal(conn.RemoteAddr())
+	c.trusted = to.clear && m.DialContext == nil && isLocal(conn.RemoteAddr())
+	c.anybody = to.tls == TLSOpportunistic
 	if err := m.begin(ctx, c, to); err != nil {
 		if c.failure == nil { // The server only said no.
 			quit(ctx, c)
 		}
 		c.Close()
-		return nil, err
+		return c, err
 	}
 	return c, nil
 }
@@ -154,6 +179,7 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 type server struct {
 	network, addr, host, port string
 	tls                       TLSPolicy
+	clear                     bool // by the will of the caller, or on a unix socket
 }
 
 // server reads Addr and TLS. A unix socket is on this host: unless it is asked
@@ -166,9 +192,10 @@ func (m *Mailer) server() (s server, err error) {
 		if s = (server{network: "unix", addr: path, tls: m.TLS}); m.TLS == TLSRequired {
 			s.tls = TLSNone
 		}
+		s.clear = s.tls == TLSNone
 		return s, nil
 	}
-	s = server{network: "tcp", addr: m.Addr, tls: m.TLS}
+	s = server{network: "tcp", addr: m.Addr, tls: m.TLS, clear: m.TLS == TLSNone}
 	s.host, s.port, err = net.SplitHostPort(m.Addr)
 	if err != nil || s.host == "" || s.port == "" {
 		return s, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
@@ -218,25 +245,41 @@ func explainDial(err error) error {
 func (m *Mailer) begin(ctx context.Context, c *Client, to server) error {
 	implicit := to.tls == TLSImplicit || to.tls == TLSRequired && to.port == "465"
 	if implicit {
-		if err := c.handshake(ctx, "TLS", m.TLSConfig); err != nil {
+		if err := c.handshake(ctx, "TLS", m.tlsConfig()); err != nil {
 			return err
 		}
 	}
 	if err := c.Hello(ctx); err != nil {
 		return err
 	}
-	if to.tls == TLSRequired && !implicit {
-		if err := c.StartTLS(ctx, m.TLSConfig); err != nil {
-			return err
+	_, offered := c.Extension("STARTTLS")
+	if to.tls == TLSRequired && !implicit || to.tls == TLSOpportunistic && offered {
+		err := c.StartTLS(ctx, m.tlsConfig())
+		if err == nil {
+			err = c.Hello(ctx)
 		}
-		if err := c.Hello(ctx); err != nil {
+		if err != nil && (to.tls == TLSRequired || c.failure != nil) { // Else the server only said no.
 			return err
 		}
 	}
-	if len(m.Auth) == 0 {
-		return nil
+	return m.authenticate(ctx, c)
+}
+
+// tlsConfig is that of all connections: by a ticket of one, the next is quicker.
+func (m *Mailer) tlsConfig() *tls.Config {
+	config := m.TLSConfig.Clone()
+	if config == nil {
+		config = &tls.Config{}
 	}
-	return c.Auth(ctx, m.Auth...)
+	if config.ClientSessionCache == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.tickets == nil {
+			m.tickets = tls.NewLRUClientSessionCache(0)
+		}
+		config.ClientSessionCache = m.tickets
+	}
+	return config
 }
 
 func isLocal(addr net.Addr) bool {

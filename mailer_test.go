@@ -549,7 +549,7 @@ func TestParseURL(t *testing.T) {
 		"smtp://mx.example.net":                       "mx.example.net:587 required []",
 		"smtp://mx.example.net:25/":                   "mx.example.net:25 required []",
 		"smtps://mx.example.net":                      "mx.example.net:465 implicit []",
-		"smtps://ann%40example.com:p%3Aw%2F@[::1]:99": "[::1]:99 implicit [PLAIN]",
+		"smtps://ann%40example.com:p%3Aw%2F@[::1]:99": "[::1]:99 implicit [SCRAM-SHA-512-PLUS SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN]",
 	} {
 		m, err := smtp.ParseURL(url)
 		if err != nil {
@@ -685,7 +685,7 @@ func TestCertificateNames(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
-	ours, theirs := net.Pipe()
+	ours, theirs := tcpPair(t)
 	go tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}).Handshake()
 	mailer := &smtp.Mailer{Addr: "mx.example.net:465", TLSConfig: &tls.Config{RootCAs: roots}, DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
 	_, err = mailer.Dial(t.Context())

@@ -116,6 +116,10 @@ type Client struct {
 	mails      int               // MAIL commands so far
 	domains    map[string]bool   // of recipients so far, where they are limited
 	tls        *tls.Conn         // nil: no TLS
+	verified   bool              // the certificate was checked
+	anybody    bool              // TLS is opportunistic: nobody asked that it be checked
+	clearMayDo bool              // that TLS has failed
+	mechanism  string            // that has authenticated us
 	result     *Result           // of the transaction under way; nil: there is none
 	body       BodyType          // of the one that Mail has begun
 	secrets    []*wire.Command   // what no reply may bring into a log or an error
@@ -183,9 +187,12 @@ func (c *Client) greeting(ctx context.Context) error {
 		return err
 	}
 	defer c.link.watch(ctx)()
-	if err := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2").err; err != nil {
-		c.end(err)
-		return err
+	if a := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2"); a.err != nil {
+		if e, ok := a.err.(*Error); ok && e.Reply.Code == 0 && c.tls == nil && e.transient {
+			e.Err = fmt.Errorf("%w; no greeting came: does this port speak TLS from the start, as 465 does? That is TLSImplicit", e.Err)
+		}
+		c.end(a.err)
+		return a.err
 	}
 	c.greeted = true
 	return nil
@@ -239,86 +246,6 @@ func (c *Client) Extension(name string) (params string, ok bool) {
 	return params, ok
 }
 
-// StartTLS turns the connection into TLS (RFC 3207). The config is cloned; its
-// ServerName, if empty, is that of Options. Hello must follow, since nothing
-// that was said in the clear is kept. After an error the session is closed,
-// unless the server refused, or does not offer it.
-func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
-	const op = "STARTTLS"
-	if err := c.ready(ctx, op); err != nil {
-		return err
-	}
-	if c.tls != nil { // RFC 3207, section 4.2.
-		return &Error{Op: op, Err: errors.New("the connection has TLS already")}
-	}
-	if _, ok := c.Extension(op); !ok {
-		return &Error{Op: op, Err: &UnsupportedError{op, "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
-	}
-	if _, err := c.exchange(ctx, op, "2", wire.NewCommand(op)); err != nil {
-		return err
-	}
-	// Whatever follows in the clear may have been put there by another (CVE-2011-0411).
-	if n := c.replies.Buffered(); n > 0 {
-		return c.fail(ctx, op, fmt.Errorf("%d octets follow the reply in the clear: someone may be injecting commands", n))
-	}
-	return c.handshake(ctx, op, config)
-}
-
-// handshake begins TLS on the connection.
-func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) error {
-	if config = config.Clone(); config == nil {
-		config = &tls.Config{}
-	}
-	if config.ServerName == "" {
-		config.ServerName = c.opts.ServerName
-	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12) // RFC 8996.
-	defer c.link.watch(ctx)()
-	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
-		return c.fail(ctx, op, err)
-	}
-	over := tls.Client(c.link.Conn, config)
-	err := over.Handshake()
-	c.opts.Trace.tls(ctx, over, err)
-	if err != nil {
-		return c.fail(ctx, op, explainTLS(err))
-	}
-	c.tls, c.link.Conn = over, over
-	c.replies = wire.NewReplyReader(c.link)
-	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.
-	return nil
-}
-
-// explainTLS adds what usually mends a failed handshake.
-func explainTLS(err error) error {
-	var noTLS tls.RecordHeaderError
-	var unverified *tls.CertificateVerificationError
-	err = escapedError{err}
-	switch {
-	case errors.As(err, &noTLS):
-		return fmt.Errorf("%w; this port does not speak TLS from the start: use STARTTLS, as on port 587", err)
-	case errors.As(err, &unverified):
-		return fmt.Errorf("%w; check the host name, or put the authority that signed the certificate into RootCAs", err)
-	}
-	return err
-}
-
-// escapedError is an error whose text holds what the server has sent, such as
-// the names in its certificate.
-type escapedError struct{ error }
-
-func (e escapedError) Error() string { return escape(e.error.Error()) }
-
-func (e escapedError) Unwrap() error { return e.error }
-
-// TLSConnectionState returns the state of the connection's TLS, if it has any.
-func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
-	if c.tls == nil {
-		return tls.ConnectionState{}, false
-	}
-	return c.tls.ConnectionState(), true
-}
-
 // Mail begins a transaction: MAIL with all of the envelope but To and Accept.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	s, err := c.mailStep(e)
@@ -357,7 +284,7 @@ func (c *Client) offers(op string, e Envelope) error {
 	switch {
 	case e.Body == BodyBinary && !c.opts.Chunking: // RFC 3030, section 3: not with DATA.
 		return &FieldError{"Options.Chunking", errors.New("is needed, since " + contentAdvice["BINARYMIME"])}
-	case e.RequireTLS && (c.tls == nil || len(c.tls.ConnectionState().VerifiedChains) == 0): // RFC 8689, section 4.2.1.
+	case e.RequireTLS && !c.isVerified(): // RFC 8689, section 4.2.1.
 		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
 	return nil
@@ -643,7 +570,11 @@ func (c *Client) fail(ctx context.Context, op string, err error) *Error {
 	default:
 		var network net.Error
 		var alert tls.AlertError // it comes as a net.Error, and will come again
-		e.transient = !errors.As(err, &alert) && errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
+		if errors.As(err, &alert) {
+			e.Err = explainTLS(err)
+			break
+		}
+		e.transient = errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
 	}
 	c.end(e)
 	return e

@@ -1,0 +1,181 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postrider/smtp/internal/wire"
+)
+
+// StartTLS turns the connection into TLS (RFC 3207). The config is cloned; its
+// ServerName, if empty, is that of Options. Hello must follow, since nothing
+// that was said in the clear is kept. After an error the session is closed,
+// unless the server refused, or does not offer it.
+func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
+	const op = "STARTTLS"
+	if err := c.ready(ctx, op); err != nil {
+		return err
+	}
+	if c.tls != nil { // RFC 3207, section 4.2.
+		return &Error{Op: op, Err: errors.New("the connection has TLS already")}
+	}
+	if _, ok := c.Extension(op); !ok {
+		return &Error{Op: op, Err: &UnsupportedError{op, "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
+	}
+	if _, err := c.exchange(ctx, op, "2", wire.NewCommand(op)); err != nil {
+		return err
+	}
+	// Whatever follows in the clear may have been put there by another (CVE-2011-0411).
+	if n := c.replies.Buffered(); n > 0 {
+		return c.fail(ctx, op, fmt.Errorf("%d octets follow the reply in the clear: someone may be injecting commands", n))
+	}
+	return c.handshake(ctx, op, config)
+}
+
+// handshake begins TLS on the connection.
+func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) error {
+	if config = config.Clone(); config == nil {
+		config = &tls.Config{}
+	}
+	if config.ServerName == "" {
+		config.ServerName = c.opts.ServerName
+	}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)                     // RFC 8996.
+	callers := config.VerifyConnection != nil || config.VerifyPeerCertificate != nil // checks, as of a pinned key
+	if c.anybody {
+		config.InsecureSkipVerify = true
+	}
+	defer c.link.watch(ctx)()
+	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
+		return c.fail(ctx, op, err)
+	}
+	over := tls.Client(c.link.Conn, config)
+	err := over.Handshake()
+	c.opts.Trace.tls(ctx, over, err)
+	if err != nil {
+		c.clearMayDo = c.anybody && !callers
+		return c.fail(ctx, op, explainTLS(err))
+	}
+	c.verified = callers || len(over.ConnectionState().VerifiedChains) > 0 || c.anybody && verify(over.ConnectionState(), config) == nil
+	c.tls, c.link.Conn = over, over
+	c.replies = wire.NewReplyReader(c.link)
+	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.
+	return nil
+}
+
+// verify checks a certificate that nobody asked to be checked.
+func verify(state tls.ConnectionState, config *tls.Config) error {
+	intermediates := x509.NewCertPool()
+	for _, certificate := range state.PeerCertificates[1:] {
+		intermediates.AddCert(certificate)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: config.RootCAs, Intermediates: intermediates, DNSName: config.ServerName})
+	return err
+}
+
+// isVerified tells whether the server has proved who it is.
+func (c *Client) isVerified() bool {
+	return c.tls != nil && (c.verified || len(c.tls.ConnectionState().VerifiedChains) > 0)
+}
+
+// TLSConnectionState returns the state of the connection's TLS, if it has any.
+func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
+	if c.tls == nil {
+		return tls.ConnectionState{}, false
+	}
+	return c.tls.ConnectionState(), true
+}
+
+// explainTLS adds what usually mends a failed handshake.
+func explainTLS(err error) error {
+	advice := adviseTLS(err)
+	if advice == "" {
+		return escapedError{err}
+	}
+	return fmt.Errorf("%w; %s", escapedError{err}, escape(advice))
+}
+
+func adviseTLS(err error) string {
+	var noTLS tls.RecordHeaderError
+	var unverified *tls.CertificateVerificationError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &noTLS):
+		return "this port does not speak TLS from the start: use STARTTLS, as on port 587"
+	case errors.As(err, &unverified):
+		return adviseCertificate(unverified)
+	case errors.As(err, &alert):
+		return adviseAlert(alert)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the server broke off: does this port speak TLS?"
+	}
+	return ""
+}
+
+// adviseCertificate says what is wrong with a certificate, and which setting or
+// which person could mend that.
+func adviseCertificate(err *tls.CertificateVerificationError) string {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &name):
+		return fmt.Sprintf("the certificate is for %s: connect by such a name, or set ServerName to it", strings.Join(names(name.Certificate), ", "))
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.NotAfter.Before(time.Now()):
+		return "the certificate has expired: its owner must renew it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate is not valid yet: is the clock of this host right?"
+	case errors.As(err, &unknown) && unknown.Cert != nil && string(unknown.Cert.RawIssuer) == string(unknown.Cert.RawSubject):
+		return "the certificate is signed by itself: if it is the right one, put it into RootCAs"
+	}
+	return "put the authority that signed the certificate into RootCAs, or have the server send the certificates between"
+}
+
+// names lists whom a certificate is for.
+func names(certificate *x509.Certificate) (list []string) {
+	list = append(list, certificate.DNSNames...)
+	for _, ip := range certificate.IPAddresses {
+		list = append(list, ip.String())
+	}
+	if len(list) == 0 {
+		return []string{"no host at all"}
+	}
+	return list
+}
+
+// adviseAlert tells what a server means by an alert (RFC 8446, section 6.2).
+func adviseAlert(alert tls.AlertError) string {
+	const (
+		handshakeFailure   = 40
+		badCertificate     = 42 // and others up to
+		unknownAuthority   = 48
+		protocolVersion    = 70
+		unrecognizedName   = 112
+		certificateMissing = 116
+	)
+	switch {
+	case alert == protocolVersion:
+		return "TLS 1.2 or later is needed on both sides"
+	case alert == unrecognizedName:
+		return "the server does not know the host that it was asked for: check ServerName"
+	case alert == certificateMissing, alert >= badCertificate && alert <= unknownAuthority:
+		return "the server wants a client certificate that it trusts: set Certificates"
+	case alert == handshakeFailure:
+		return "the two sides have no way of TLS in common, or the server wants a client certificate"
+	}
+	return ""
+}
+
+// escapedError is an error whose text holds what the server has sent, such as
+// the names in its certificate.
+type escapedError struct{ error }
+
+func (e escapedError) Error() string { return escape(e.error.Error()) }
+
+func (e escapedError) Unwrap() error { return e.error }
