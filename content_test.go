@@ -20,11 +20,12 @@ import (
 // content, until its end or that of the connection.
 type recorder struct {
 	content string
-	ended   bool   // by the end of data
-	verbs   string // of the commands
-	mail    string // the last MAIL command
-	offers  string // an extension
-	lmtp    bool   // it answers for each recipient
+	ended   bool          // by the end of data
+	verbs   string        // of the commands
+	mail    string        // the last MAIL command
+	offers  string        // an extension
+	lmtp    bool          // it answers for each recipient
+	auth    func() string // its reply to AUTH; nil: it welcomes everybody
 	done    chan struct{}
 }
 
@@ -61,7 +62,9 @@ func (r *recorder) serve(conn net.Conn) {
 		case "EHLO", "LHLO":
 			reply = "250-mx.example.net\r\n250-HELP\r\n250 " + r.offers
 		case "AUTH":
-			reply = "235 welcome"
+			if reply = "235 welcome"; r.auth != nil {
+				reply = r.auth()
+			}
 		case "MAIL":
 			recipients = 0
 			r.mail = strings.TrimSuffix(line, "\r\n")

@@ -123,6 +123,8 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 		if err := s.check(string(challenge)); err != nil {
 			return nil, err
 		}
+	case s.steps > 2:
+		return nil, errors.New("the server goes on asking")
 	case strings.HasPrefix(string(challenge), "e="): // RFC 5802, section 7. The refusal follows.
 		s.failed = fmt.Errorf("the server says %q", challenge)
 		return []byte{}, nil

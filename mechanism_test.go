@@ -1,0 +1,350 @@
+package smtp_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xdg-go/scram"
+
+	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/testcert"
+)
+
+// TestChannelBinding: SCRAM-…-PLUS is bound to the very TLS connection, and what a
+// man in the middle passes on is of no use.
+func TestChannelBinding(t *testing.T) {
+	t.Parallel()
+	for hash, generator := range map[string]scram.HashGeneratorFcn{"SCRAM-SHA-1": scram.SHA1, "SCRAM-SHA-256": scram.SHA256, "SCRAM-SHA-512": scram.SHA512} {
+		for _, inBetween := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, man in the middle: %v", hash, inBetween), func(t *testing.T) {
+				t.Parallel()
+				ours, theirs := tcpPair(t)
+				server := &scramServer{generator: generator, name: hash + "-PLUS", t: t}
+				if inBetween {
+					theirs = interceptTLS(t, theirs)
+				}
+				done := server.start(theirs)
+				c := overTLS(t, ours)
+				err := c.Auth(t.Context(), smtp.Password("user", "pencil")...)
+				c.Close()
+				<-done
+				if server.mechanism != hash+"-PLUS" || (err == nil) == inBetween || server.accepted == inBetween {
+					t.Errorf("by %s: %v, accepted: %v", server.mechanism, err, server.accepted)
+				}
+			})
+		}
+	}
+}
+
+// TestPlusNeedsTLS13: without it there is nothing to bind to, and the next
+// mechanism is tried.
+func TestPlusNeedsTLS13(t *testing.T) {
+	t.Parallel()
+	ours, theirs := tcpPair(t)
+	server := &scramServer{generator: scram.SHA256, name: "SCRAM-SHA-256", also: " SCRAM-SHA-256-PLUS", version: tls.VersionTLS12, t: t}
+	done := server.start(theirs)
+	c := overTLS(t, ours)
+	err := c.Auth(t.Context(), smtp.SCRAMSHA256Plus("user", "pencil"), smtp.SCRAMSHA256("user", "pencil"))
+	c.Close()
+	<-done
+	if err != nil || !server.accepted || server.mechanism != "SCRAM-SHA-256" {
+		t.Errorf("by %s: %v", server.mechanism, err)
+	}
+	if _, err := smtp.SCRAMSHA1Plus("user", "pencil").Start(t.Context(), smtp.ServerInfo{}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
+// overTLS makes a session with TLS from the start, past its greeting.
+func overTLS(t *testing.T, conn net.Conn) *smtp.Client {
+	t.Helper()
+	_, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := smtp.NewClient(tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: "localhost"}), nil)
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// interceptTLS ends the client's TLS, and speaks its own with the server: one
+// that has a certificate which the client trusts.
+func interceptTLS(t *testing.T, near net.Conn) (theirs net.Conn) {
+	t.Helper()
+	certificate, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, theirs := tcpPair(t)
+	clear := tls.Server(near, &tls.Config{Certificates: []tls.Certificate{certificate}})
+	onward := tls.Client(far, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	go func() {
+		io.Copy(onward, clear)
+		onward.Close()
+	}()
+	go func() {
+		io.Copy(clear, onward)
+		clear.Close()
+	}()
+	return theirs
+}
+
+// scramServer knows a user and his password, and one mechanism.
+type scramServer struct {
+	generator  scram.HashGeneratorFcn
+	name, also string
+	version    uint16 // of TLS, at most
+	t          *testing.T
+
+	mechanism string // that the client chose
+	accepted  bool
+}
+
+func (s *scramServer) start(raw net.Conn) <-chan struct{} {
+	certificate, _, err := testcert.Loopback()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{certificate}, MaxVersion: s.version})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer conn.Close()
+		s.serve(conn)
+	}()
+	return done
+}
+
+func (s *scramServer) serve(conn *tls.Conn) {
+	lines := bufio.NewReader(conn)
+	say := func(reply string) string {
+		io.WriteString(conn, reply+"\r\n")
+		line, _ := lines.ReadString('\n')
+		return strings.TrimSpace(line)
+	}
+	say("220 mx")
+	words := strings.Fields(say("250-mx\r\n250 AUTH PLAIN " + s.name + s.also))
+	if len(words) < 3 {
+		return
+	}
+	s.mechanism = words[1]
+	conversation := s.conversation(conn)
+	response := words[2]
+	for !conversation.Done() {
+		message, _ := base64.StdEncoding.DecodeString(response)
+		challenge, err := conversation.Step(string(message))
+		if err != nil {
+			say("535 5.7.8 no")
+			return
+		}
+		response = say("334 " + base64.StdEncoding.EncodeToString([]byte(challenge)))
+	}
+	s.accepted = conversation.Valid()
+	say("235 welcome")
+}
+
+func (s *scramServer) conversation(conn *tls.Conn) *scram.ServerConversation {
+	client, err := s.generator.NewClient("user", "pencil", "")
+	if err != nil {
+		s.t.Error(err)
+	}
+	credentials, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
+	if err != nil {
+		s.t.Error(err)
+	}
+	server, err := s.generator.NewServer(func(string) (scram.StoredCredentials, error) { return credentials, nil })
+	if err != nil {
+		s.t.Error(err)
+	}
+	if !strings.HasSuffix(s.mechanism, "-PLUS") {
+		return server.NewConversation()
+	}
+	state := conn.ConnectionState()
+	binding, err := scram.NewTLSExporterBinding(&state)
+	if err != nil {
+		s.t.Error(err)
+	}
+	return server.NewConversationWithChannelBinding(binding)
+}
+
+// TestBadCredentials: what no mechanism can carry is found before anything is sent.
+func TestBadCredentials(t *testing.T) {
+	t.Parallel()
+	for _, credentials := range [][2]string{{"", "x"}, {"x", ""}, {"a\x00b", "x"}, {"x", "a\x00b"}} {
+		user, password := credentials[0], credentials[1]
+		for _, mechanism := range append(smtp.Password(user, password), smtp.CRAMMD5(user, password)) {
+			info := smtp.ServerInfo{TLS: &tls.ConnectionState{Version: tls.VersionTLS13}}
+			if _, err := mechanism.Start(t.Context(), info); err == nil {
+				t.Errorf("%s: %q passed", mechanism.Name(), credentials)
+			}
+		}
+	}
+	if _, err := smtp.SCRAMSHA256("x", "pass\u0007word").Start(t.Context(), smtp.ServerInfo{}); err == nil || strings.Contains(err.Error(), "word\"") {
+		t.Errorf("a control character: %v", err)
+	}
+	for _, token := range []string{"", "a b", "a\x01b", "a\nb", "ä"} {
+		for _, mechanism := range smtp.OAuth("ann", func(context.Context) (string, error) { return token, nil }) {
+			if _, err := mechanism.Start(t.Context(), smtp.ServerInfo{}); err == nil || token != "" && strings.Contains(err.Error(), token) {
+				t.Errorf("%s: the token %q: %v", mechanism.Name(), token, err)
+			}
+		}
+	}
+	for _, user := range []string{"", "a\x01b"} {
+		for _, mechanism := range smtp.OAuth(user, func(context.Context) (string, error) { return "token", nil }) {
+			if _, err := mechanism.Start(t.Context(), smtp.ServerInfo{}); err == nil {
+				t.Errorf("%s: the user %q passed", mechanism.Name(), user)
+			}
+		}
+	}
+}
+
+// TestTokensAreShared: those who need a token at the same time share one request;
+// a context that ends it ends it for its owner alone.
+func TestTokensAreShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		mechanisms := smtp.OAuth("ann", func(ctx context.Context) (string, error) {
+			calls++
+			select {
+			case <-time.After(time.Minute):
+				return fmt.Sprint("token", calls), nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		})
+		start := func(ctx context.Context, i int) error {
+			_, err := mechanisms[i%2].Start(ctx, smtp.ServerInfo{})
+			return err
+		}
+		var group sync.WaitGroup
+		for i := range 10 {
+			group.Go(func() {
+				if err := start(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if calls != 1 {
+			t.Errorf("a token was asked for %d times", calls)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		group.Go(func() {
+			if err := start(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		for i := range 10 {
+			group.Go(func() {
+				if err := start(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if calls != 3 {
+			t.Errorf("a token was asked for %d times", calls)
+		}
+	})
+}
+
+// TestTokenFails: without a token there is no authentication, and the cause is told.
+func TestTokenFails(t *testing.T) {
+	t.Parallel()
+	for _, mechanism := range smtp.OAuth("ann", func(context.Context) (string, error) { return "", errDisk }) {
+		if _, err := mechanism.Start(t.Context(), smtp.ServerInfo{}); !errors.Is(err, errDisk) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestOneLoginAtATime: as long as nothing is known to work, sessions wait for the
+// first to authenticate; a wrong password is not tried by each of them.
+func TestOneLoginAtATime(t *testing.T) {
+	t.Parallel()
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			attempts, under, most := 0, 0, 0
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.Plain("ann", "secret")}}
+			mailer.Options.PlaintextAuth = true
+			mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				recordAs(theirs, &recorder{offers: "AUTH PLAIN", auth: func() string {
+					mu.Lock()
+					attempts++
+					under++
+					most = max(most, under)
+					mu.Unlock()
+					time.Sleep(time.Second)
+					mu.Lock()
+					defer mu.Unlock()
+					if under--; right {
+						return "235 welcome"
+					}
+					return "535 5.7.8 wrong"
+				}})
+				return ours, nil
+			}
+			start := time.Now()
+			var group sync.WaitGroup
+			for range 20 {
+				group.Go(func() {
+					if _, err := mailer.Send(t.Context(), letter("bob@example.net")); (err == nil) != right {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			mailer.Close()
+			if right && (attempts != 20 || most != 19 || time.Since(start) != 2*time.Second) || !right && attempts != 1 {
+				t.Errorf("right: %v: %d attempts, %d at once, after %v", right, attempts, most, time.Since(start))
+			}
+		})
+	}
+}
+
+// TestWhatWorkedComesFirst: a Mailer does not try in vain again what was in vain.
+func TestWhatWorkedComesFirst(t *testing.T) {
+	t.Parallel()
+	var verbs []string
+	mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.CRAMMD5("ann", "secret"), smtp.Login("ann", "secret"), smtp.Plain("ann", "secret")}}
+	mailer.Options.PlaintextAuth = true
+	mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		recordAs(theirs, &recorder{offers: "AUTH PLAIN CRAM-MD5", auth: func() string {
+			if verbs = append(verbs, "AUTH"); len(verbs) == 1 {
+				return "504 5.5.4 unknown"
+			}
+			return "235 welcome"
+		}})
+		return ours, nil
+	}
+	for range 3 {
+		c, err := mailer.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Quit(t.Context())
+	}
+	if len(verbs) != 4 {
+		t.Errorf("%d attempts", len(verbs))
+	}
+}
