@@ -127,7 +127,7 @@ func (c *Client) authBy(ctx context.Context, mechanism Mechanism) error {
 		return err
 	}
 	again, startErr := mechanism.Start(ctx, c.serverInfo())
-	if startErr != nil || again.(*bearer).token == refused.token {
+	if startErr != nil || again.(*bearer).token() == refused.token() {
 		return err // Sources of tokens keep them: this one is all there is.
 	}
 	return c.authWith(ctx, op, mechanism.Name(), again)

@@ -96,7 +96,7 @@ func mechanismsOf(with map[string]string) (list []smtp.Mechanism) {
 	token := func(context.Context) (string, error) {
 		calls++
 		if with["token"] == "renewed" && calls > 1 {
-			return "another", nil
+			return "renewed-token-1742", nil
 		}
 		return "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==", nil
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// mechanism keeps the credentials in a closure, where no formatting verb finds them.
+// mechanism is one whose exchanges a function makes.
 type mechanism struct {
 	name  string
 	start func(context.Context, ServerInfo) (sasl.Client, error)
@@ -40,43 +40,50 @@ func Password(user, password string) []Mechanism {
 	}
 }
 
-// checkPassword refuses credentials that no mechanism can carry.
-func checkPassword(user, password string) error {
+// credentials are kept in a closure, where no formatting verb finds them.
+type credentials func() (user, password string)
+
+func newCredentials(user, password string) (credentials, error) {
 	switch {
 	case user == "" || password == "":
-		return errors.New("the user name or the password is empty")
+		return nil, errors.New("the user name or the password is empty")
 	case strings.Contains(user+password, "\x00"): // RFC 4616, section 2.
-		return errors.New("the user name or the password holds NUL")
+		return nil, errors.New("the user name or the password holds NUL")
 	}
-	return nil
+	return func() (string, string) { return user, password }, nil
 }
 
 // withPassword is a mechanism whose exchanges need nothing but credentials.
-func withPassword(name, user, password string, start func() sasl.Client) Mechanism {
+func withPassword(name, user, password string, start func(credentials) sasl.Client) Mechanism {
 	return mechanism{name, func(context.Context, ServerInfo) (sasl.Client, error) {
-		if err := checkPassword(user, password); err != nil {
+		c, err := newCredentials(user, password)
+		if err != nil {
 			return nil, err
 		}
-		return start(), nil
+		return start(c), nil
 	}}
 }
 
 // Plain returns the mechanism PLAIN (RFC 4616), which hands the password to the
 // server; it is used only under TLS, with the exceptions of [Options].
 func Plain(user, password string) Mechanism {
-	return withPassword("PLAIN", user, password, func() sasl.Client { return sasl.NewPlainClient("", user, password) })
+	return withPassword("PLAIN", user, password, func(c credentials) sasl.Client {
+		user, password := c()
+		client := sasl.NewPlainClient("", user, password)
+		return &hidden{client.Start, client.Next}
+	})
 }
 
 // Login returns the mechanism LOGIN, which was never standardised and does what
 // PLAIN does, for servers that offer nothing else.
 func Login(user, password string) Mechanism {
-	return withPassword("LOGIN", user, password, func() sasl.Client { return &loginClient{user: user, password: password} })
+	return withPassword("LOGIN", user, password, func(c credentials) sasl.Client { return &loginClient{of: c} })
 }
 
 // CRAMMD5 returns the mechanism CRAM-MD5 (RFC 2195), which is obsolete: who sees
 // an exchange can try passwords on it. Password does not use it.
 func CRAMMD5(user, password string) Mechanism {
-	return withPassword("CRAM-MD5", user, password, func() sasl.Client { return &cramMD5{user, password} })
+	return withPassword("CRAM-MD5", user, password, func(c credentials) sasl.Client { return &cramMD5{c} })
 }
 
 // External returns the mechanism EXTERNAL (RFC 4422, appendix A): the server knows
@@ -102,6 +109,16 @@ func Anonymous(trace string) Mechanism {
 	}}
 }
 
+// hidden keeps an exchange of go-sasl from being formatted.
+type hidden struct {
+	start func() (string, []byte, error)
+	next  func([]byte) ([]byte, error)
+}
+
+func (h *hidden) Start() (string, []byte, error) { return h.start() }
+
+func (h *hidden) Next(challenge []byte) ([]byte, error) { return h.next(challenge) }
+
 // emptyResponse makes sure that an empty initial response is one, and not none.
 type emptyResponse struct{ sasl.Client }
 
@@ -113,31 +130,33 @@ func (c emptyResponse) Start() (name string, initial []byte, err error) {
 // loginClient goes by what the server asks for, which go-sasl's LOGIN does only if that
 // is "Password:" to the letter: others say "User Name\x00", or nothing.
 type loginClient struct {
-	user, password string
-	named          bool // the user name is said
+	of    credentials
+	named bool // the user name is said
 }
 
 func (l *loginClient) Start() (string, []byte, error) { return "LOGIN", nil, nil }
 
 func (l *loginClient) Next(challenge []byte) ([]byte, error) {
+	user, password := l.of()
 	prompt := strings.ToLower(string(challenge))
 	asksPassword, asksUser := strings.Contains(prompt, "pass"), strings.Contains(prompt, "user")
 	switch {
 	case asksUser && !asksPassword, !l.named && !asksPassword:
 		l.named = true
-		return []byte(l.user), nil
+		return []byte(user), nil
 	case !l.named:
 		return nil, fmt.Errorf("the server asks for %q before it knows the user", prompt)
 	}
-	return []byte(l.password), nil
+	return []byte(password), nil
 }
 
-type cramMD5 struct{ user, password string }
+type cramMD5 struct{ of credentials }
 
 func (c *cramMD5) Start() (string, []byte, error) { return "CRAM-MD5", nil, nil }
 
 func (c *cramMD5) Next(challenge []byte) ([]byte, error) {
-	digest := hmac.New(md5.New, []byte(c.password))
+	user, password := c.of()
+	digest := hmac.New(md5.New, []byte(password))
 	digest.Write(challenge)
-	return []byte(c.user + " " + hex.EncodeToString(digest.Sum(nil))), nil
+	return []byte(user + " " + hex.EncodeToString(digest.Sum(nil))), nil
 }

@@ -211,6 +211,28 @@ func TestBadCredentials(t *testing.T) {
 	}
 }
 
+// TestMechanismsHideSecrets: no verb shows what a mechanism or its exchange knows.
+func TestMechanismsHideSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "tr0ub4dor&3-horse"
+	mechanisms := append(smtp.Password("ann", secret), smtp.CRAMMD5("ann", secret))
+	mechanisms = append(mechanisms, smtp.OAuth("ann", func(context.Context) (string, error) { return secret, nil })...)
+	for _, mechanism := range mechanisms {
+		client, err := mechanism.Start(t.Context(), smtp.ServerInfo{Name: "mx"})
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatal(err)
+		}
+		mailer := &smtp.Mailer{Auth: []smtp.Mechanism{mechanism}}
+		for _, v := range []any{mechanism, client, mailer, mailer.Auth} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+				if shown := fmt.Sprintf(verb, v); strings.Contains(shown, "horse") || strings.Contains(shown, fmt.Sprintf("%x", secret)) {
+					t.Errorf("%s of %s is %s", verb, mechanism.Name(), shown)
+				}
+			}
+		}
+	}
+}
+
 // TestTokensAreShared: those who need a token at the same time share one request;
 // a context that ends it ends it for its owner alone.
 func TestTokensAreShared(t *testing.T) {

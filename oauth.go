@@ -49,19 +49,28 @@ func newBearer(name string, source func(context.Context) (string, error), answer
 		case user == "" || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' }):
 			return nil, errors.New("the user name is empty, or holds a control character")
 		}
-		return &bearer{name: name, token: token, initial: spell(server, token), answer: answer}, nil
+		return &bearer{name: name, secret: func() (string, string) { return token, spell(server, token) }, answer: answer}, nil
 	}}
 }
 
 // bearer is one exchange. What go-sasl has for OAUTHBEARER breaks it off where the
 // server says why it refuses, and leaves no way to answer (RFC 7628, section 3.2.3).
 type bearer struct {
-	name, token, initial string
-	answer               string // to the reason of a refusal
-	reason               error
+	name   string
+	secret func() (token, initial string) // as credentials are
+	answer string                         // to the reason of a refusal
+	reason error
 }
 
-func (b *bearer) Start() (string, []byte, error) { return b.name, []byte(b.initial), nil }
+func (b *bearer) Start() (string, []byte, error) {
+	_, initial := b.secret()
+	return b.name, []byte(initial), nil
+}
+
+func (b *bearer) token() string {
+	token, _ := b.secret()
+	return token
+}
 
 // Next answers the reason for which the server is going to refuse the token.
 func (b *bearer) Next(challenge []byte) ([]byte, error) {

@@ -61,7 +61,7 @@ const (
 // nonce is a random one each time.
 func newSCRAM(name string, hash scram.HashGeneratorFcn, user, password string, nonce scram.NonceGeneratorFcn) Mechanism {
 	client := sync.OnceValues(func() (*scram.Client, error) {
-		if err := checkPassword(user, password); err != nil {
+		if _, err := newCredentials(user, password); err != nil {
 			return nil, err
 		}
 		client, err := hash.NewClient(user, password, "")

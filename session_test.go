@@ -3,8 +3,10 @@ package smtp_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -85,7 +87,9 @@ func converse(t *testing.T, script *transcript.Script) []string {
 		time.AfterFunc(after, cancel)
 	}
 	start := time.Now()
+	var log strings.Builder
 	client := smtp.NewClient(ours, &smtp.Options{
+		Logger:        slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		LocalName:     "client.example.com",
 		ServerName:    "localhost",
 		PlaintextAuth: script.With["plaintext-auth"] == "yes",
@@ -101,7 +105,21 @@ func converse(t *testing.T, script *transcript.Script) []string {
 	if err := <-departed; err != nil {
 		t.Error(err)
 	}
+	checkSecrets(t, log.String()+strings.Join(report, "\n"))
 	return report
+}
+
+// checkSecrets looks for the credentials of all conversations, and for what
+// mechanisms make of them, in what was logged and reported.
+func checkSecrets(t *testing.T, shown string) {
+	t.Helper()
+	for _, secret := range []string{"secret", "pencil", "tanstaaf", "b913a602c7eda7a4", "vF9dft4qmTc2Nvb3RlckBhbHRh", "renewed-token", "v0X8v3Bz2T0CJGbJ", "dHzbZapWIk4jUhN"} {
+		for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)/3*4]} {
+			if strings.Contains(shown, form) {
+				t.Errorf("%q is shown in\n%s", form, shown)
+			}
+		}
+	}
 }
 
 // words returns the words of a setting, or the ones given if it is not there.

@@ -569,8 +569,7 @@ func (c *Client) fail(ctx context.Context, op string, err error) *Error {
 		e.Err, e.transient = fmt.Errorf("the server closed the connection: %w", err), true
 	default:
 		var network net.Error
-		var alert tls.AlertError // it comes as a net.Error, and will come again
-		if errors.As(err, &alert) {
+		if _, ok := alertOf(err); ok { // It comes as a net.Error, and will come again.
 			e.Err = explainTLS(err)
 			break
 		}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"reflect"
 	"strings"
 	"time"
 
@@ -60,7 +62,10 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	c.opts.Trace.tls(ctx, over, err)
 	if err != nil {
 		c.clearMayDo = c.anybody && !callers
-		return c.fail(ctx, op, explainTLS(err))
+		if _, ok := alertOf(err); !ok { // fail explains alerts, which may come later as well.
+			err = explainTLS(err)
+		}
+		return c.fail(ctx, op, err)
 	}
 	c.verified = callers || len(over.ConnectionState().VerifiedChains) > 0 || c.anybody && verify(over.ConnectionState(), config) == nil
 	c.tls, c.link.Conn = over, over
@@ -75,8 +80,16 @@ func verify(state tls.ConnectionState, config *tls.Config) error {
 	for _, certificate := range state.PeerCertificates[1:] {
 		intermediates.AddCert(certificate)
 	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: config.RootCAs, Intermediates: intermediates, DNSName: config.ServerName})
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: config.RootCAs, Intermediates: intermediates, DNSName: config.ServerName, CurrentTime: now(config)})
 	return err
+}
+
+// now is the time by which certificates are checked; zero: that of the clock.
+func now(config *tls.Config) (t time.Time) {
+	if config.Time != nil {
+		t = config.Time()
+	}
+	return t
 }
 
 // isVerified tells whether the server has proved who it is.
@@ -104,13 +117,13 @@ func explainTLS(err error) error {
 func adviseTLS(err error) string {
 	var noTLS tls.RecordHeaderError
 	var unverified *tls.CertificateVerificationError
-	var alert tls.AlertError
+	alert, isAlert := alertOf(err)
 	switch {
 	case errors.As(err, &noTLS):
 		return "this port does not speak TLS from the start: use STARTTLS, as on port 587"
 	case errors.As(err, &unverified):
 		return adviseCertificate(unverified)
-	case errors.As(err, &alert):
+	case isAlert:
 		return adviseAlert(alert)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the server broke off: does this port speak TLS?"
@@ -125,6 +138,8 @@ func adviseCertificate(err *tls.CertificateVerificationError) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	switch {
+	case errors.As(err, &name) && len(names(name.Certificate)) == 0:
+		return "the certificate names no host at all: its owner must renew it, with subject alternative names"
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate is for %s: connect by such a name, or set ServerName to it", strings.Join(names(name.Certificate), ", "))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.NotAfter.Before(time.Now()):
@@ -143,14 +158,25 @@ func names(certificate *x509.Certificate) (list []string) {
 	for _, ip := range certificate.IPAddresses {
 		list = append(list, ip.String())
 	}
-	if len(list) == 0 {
-		return []string{"no host at all"}
-	}
 	return list
 }
 
+// alertOf returns the alert by which the server ended TLS. crypto/tls has no name
+// for its type, which is a number.
+func alertOf(err error) (alert uint64, ok bool) {
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" {
+		return 0, false
+	}
+	v := reflect.ValueOf(remote.Err)
+	if v.Kind() != reflect.Uint8 {
+		return 0, false
+	}
+	return v.Uint(), true
+}
+
 // adviseAlert tells what a server means by an alert (RFC 8446, section 6.2).
-func adviseAlert(alert tls.AlertError) string {
+func adviseAlert(alert uint64) string {
 	const (
 		handshakeFailure   = 40
 		badCertificate     = 42 // and others up to
