@@ -79,7 +79,7 @@ func newSCRAM(name string, hash scram.HashGeneratorFcn, user, password string, n
 			return nil, err
 		}
 		conversation, err := converse(client, name, server)
-		return &scramClient{name: name, conversation: conversation}, err
+		return &scramClient{name: name, conversation: conversation, couldBind: couldBind(name, server)}, err
 	}}
 }
 
@@ -87,18 +87,27 @@ func newSCRAM(name string, hash scram.HashGeneratorFcn, user, password string, n
 // be. If it only could be, and the server offers nothing of the kind, it says so:
 // a server that did offer it sees that somebody took the offer away.
 func converse(client *scram.Client, name string, server ServerInfo) (*scram.ClientConversation, error) {
-	binds := server.TLS != nil && server.TLS.Version >= tls.VersionTLS13
-	isPlus := func(name string) bool { return strings.HasSuffix(strings.ToUpper(name), plus) }
 	switch {
-	case isPlus(name) && !binds:
+	case isPlus(name) && !canBind(server):
 		return nil, fmt.Errorf("there is no TLS 1.3 to bind to: %w", errors.ErrUnsupported)
 	case isPlus(name):
 		binding, err := scram.NewTLSExporterBinding(server.TLS)
 		return client.NewConversationWithChannelBinding(binding), err
-	case binds && !slices.ContainsFunc(server.Mechanisms, isPlus):
+	case couldBind(name, server):
 		return client.NewConversationAdvertisingChannelBinding(), nil
 	}
 	return client.NewConversation(), nil
+}
+
+func isPlus(name string) bool { return strings.HasSuffix(strings.ToUpper(name), plus) }
+
+// canBind: RFC 9266, section 2 is for TLS 1.3; what older servers mean is another.
+func canBind(server ServerInfo) bool {
+	return server.TLS != nil && server.TLS.Version >= tls.VersionTLS13
+}
+
+func couldBind(name string, server ServerInfo) bool {
+	return !isPlus(name) && canBind(server) && !slices.ContainsFunc(server.Mechanisms, isPlus)
 }
 
 // scramClient is one exchange.
@@ -106,6 +115,7 @@ type scramClient struct {
 	name         string
 	conversation *scram.ClientConversation
 	nonce        string // of ours
+	couldBind    bool // and the server did not offer to
 	steps        int
 	failed       error // what the server said instead of a proof
 }
@@ -166,4 +176,12 @@ func (s *scramClient) Done() error {
 	return nil
 }
 
-func (s *scramClient) refusal() error { return s.failed }
+// refusal is what the server said. One that could bind, and hears that we could as
+// well, takes us for the victim of a downgrade; it may do so where a relay in front
+// of it has not passed the offer on, as Postfix does not for Dovecot 2.4.
+func (s *scramClient) refusal() error {
+	if s.failed == nil && s.couldBind {
+		return errors.New("check the user name and the password; or the server can bind to TLS, and somebody has kept that offer from us")
+	}
+	return s.failed
+}

@@ -228,8 +228,7 @@ func (s *mxServer) serve(raw net.Conn) {
 			if s.tls {
 				io.WriteString(conn, reply)
 				conn, secure, reply = tls.Server(raw, config), true, ""
-				buffer[0] = 0
-				if n, err = conn.Read(buffer); err != nil {
+				if _, err := conn.Read(buffer); err != nil {
 					return
 				}
 				reply = "250-mx\r\n250 AUTH PLAIN\r\n"
