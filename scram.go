@@ -115,7 +115,7 @@ type scramClient struct {
 	name         string
 	conversation *scram.ClientConversation
 	nonce        string // of ours
-	couldBind    bool // and the server did not offer to
+	couldBind    bool   // and the server did not offer to
 	steps        int
 	failed       error // what the server said instead of a proof
 }
