@@ -221,7 +221,10 @@ func ExampleOAuth() {
 	source := tokenSource{} // config.TokenSource(ctx, token)
 	mailer := &smtp.Mailer{
 		Addr: "smtp.gmail.com:587",
-		Auth: smtp.OAuth("ann@example.com", func(context.Context) (string, error) { t, err := source.Token(); return cmp.Or(t, &Token{}).AccessToken, err }),
+		Auth: smtp.OAuth("ann@example.com", func(context.Context) (string, error) {
+			t, err := source.Token()
+			return cmp.Or(t, &Token{}).AccessToken, err
+		}),
 	}
 	fmt.Println(mailer.Auth[0].Name(), mailer.Auth[1].Name())
 	// Output: OAUTHBEARER XOAUTH2
