@@ -216,7 +216,7 @@ func ExampleTrace() {
 	// 100 %
 }
 
-// A source of tokens, such as the TokenSource of golang.org/x/oauth2, in one line.
+// A source of tokens, such as the TokenSource of golang.org/x/oauth2.
 func ExampleOAuth() {
 	source := tokenSource{} // config.TokenSource(ctx, token)
 	mailer := &smtp.Mailer{
