@@ -57,16 +57,15 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 		if len(refusals) > 0 && !c.mayFollow(refusals, mechanism) {
 			continue
 		}
-		err := c.authBy(ctx, mechanism)
-		e, _ := err.(*Error)
-		switch {
-		case err == nil:
+		err := c.authBy(ctx, mechanism, refusals)
+		if err == nil {
 			c.mechanism = mechanism.Name()
 			return nil
-		case e == nil || c.failure != nil || e.Reply.Code == 0 && !errors.Is(err, errors.ErrUnsupported):
-			return err
 		}
-		refusals = append(refusals, e)
+		refusals = append(refusals, err)
+		if c.failure != nil || err.Reply.Code == 0 && !errors.Is(err, errors.ErrUnsupported) {
+			break
+		}
 	}
 	return summary(refusals)
 }
@@ -97,38 +96,59 @@ func isUnwanted(refusal *Error) bool {
 	return refusal.Reply.Code == 504 || refusal.Reply.Code == 534 || refusal.Reply.Code == 0
 }
 
-// summary is the last of the refusals, with what was said before.
+// summary is the last of the refusals, with what was said before. If it was said
+// that the password is wrong, that is what matters: whatever came then, to try
+// again will not help.
 func summary(refusals []*Error) error {
-	last := *refusals[len(refusals)-1]
-	for _, refusal := range refusals[:len(refusals)-1] {
-		before := fmt.Errorf("before that, %s", strings.TrimPrefix(refusal.Error(), "smtp: "))
-		if last.Err != nil {
-			before = fmt.Errorf("%w; %w", last.Err, before)
-		}
-		last.Err = before
+	i := slices.IndexFunc(refusals, func(refusal *Error) bool { return refusal.Reply.Code == 535 })
+	if last := refusals[len(refusals)-1]; i < 0 || last.Reply.Code/100 == 5 {
+		i = len(refusals) - 1
 	}
-	return &last
+	main := *refusals[i]
+	for k, refusal := range refusals {
+		if k == i {
+			continue
+		}
+		when := "before that"
+		if k > i {
+			when = "after that"
+		}
+		also := fmt.Errorf("%s, %s", when, strings.TrimPrefix(refusal.Error(), "smtp: "))
+		if main.Err != nil {
+			also = fmt.Errorf("%w; %w", main.Err, also)
+		}
+		main.Err = also
+	}
+	return &main
 }
 
 // authBy authenticates by one mechanism; with a token that is refused, and then
-// replaced by another one, twice.
-func (c *Client) authBy(ctx context.Context, mechanism Mechanism) error {
+// replaced by another one, twice. What the server did not want before, it is not
+// taken to offer: it may not be the server that said so.
+func (c *Client) authBy(ctx context.Context, mechanism Mechanism, refusals []*Error) *Error {
 	op := "AUTH " + mechanism.Name()
 	if err := c.mayShow(mechanism.Name()); err != nil {
 		return &Error{Op: op, Err: err}
 	}
-	client, err := mechanism.Start(ctx, c.serverInfo())
+	info := c.serverInfo()
+	info.Mechanisms = slices.DeleteFunc(info.Mechanisms, func(name string) bool {
+		return slices.ContainsFunc(refusals, func(refusal *Error) bool { return strings.EqualFold(refusal.Op, "AUTH "+name) })
+	})
+	client, err := mechanism.Start(ctx, info)
+	if err == nil && client == nil {
+		err = errors.New("no exchange was returned by Start")
+	}
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
-	err = c.authWith(ctx, op, mechanism.Name(), client)
+	failed := c.authWith(ctx, op, mechanism.Name(), client)
 	refused, ok := client.(*bearer)
-	if e, is := err.(*Error); !ok || !is || e.Reply.Code != 535 || c.failure != nil {
-		return err
+	if failed == nil || !ok || failed.Reply.Code != 535 || c.failure != nil {
+		return failed
 	}
-	again, startErr := mechanism.Start(ctx, c.serverInfo())
-	if startErr != nil || again.(*bearer).token() == refused.token() {
-		return err // Sources of tokens keep them: this one is all there is.
+	again, err := mechanism.Start(ctx, info)
+	if err != nil || again.(*bearer).token() == refused.token() {
+		return failed // Sources of tokens keep them: this one is all there is.
 	}
 	return c.authWith(ctx, op, mechanism.Name(), again)
 }
@@ -150,18 +170,19 @@ func (c *Client) mayShow(mechanism string) error {
 }
 
 // authWith runs one exchange to its end.
-func (c *Client) authWith(ctx context.Context, op, name string, client sasl.Client) error {
-	err := c.authenticate(ctx, op, name, client)
-	c.opts.Trace.authenticated(ctx, name, err)
-	if err != nil {
-		return adviseAuth(err, client)
-	}
-	if client, ok := client.(interface{ Done() error }); ok {
+func (c *Client) authWith(ctx context.Context, op, name string, client sasl.Client) *Error {
+	failed := c.adviseAuth(op, c.authenticate(ctx, op, name, client), client)
+	if client, ok := client.(interface{ Done() error }); ok && failed == nil {
 		if err := client.Done(); err != nil {
-			return c.fail(ctx, op, err)
+			failed = c.fail(ctx, op, err)
 		}
 	}
-	return nil
+	if failed == nil { // A nil *Error in an error is not nil.
+		c.opts.Trace.authenticated(ctx, name, nil)
+		return nil
+	}
+	c.opts.Trace.authenticated(ctx, name, failed)
+	return failed
 }
 
 // offered returns those of the mechanisms that the server offers. Names are
@@ -207,6 +228,8 @@ func (c *Client) serverInfo() ServerInfo {
 
 // authenticate runs one exchange (RFC 4954, section 4).
 func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.Client) error {
+	c.inAuth = true
+	defer func() { c.inAuth = false }()
 	_, initial, err := client.Start()
 	if err != nil {
 		return &Error{Op: op, Err: err}
@@ -224,7 +247,11 @@ func (c *Client) authenticate(ctx context.Context, op, name string, client sasl.
 		if failure != nil {
 			return c.cancelAuth(ctx, op, failure)
 		}
-		reply, err = c.exchange(ctx, op, "23", wire.Response(response))
+		command := wire.Response(response)
+		if _, err := command.Bytes(); err != nil { // It is too long (RFC 4954, section 4).
+			return c.cancelAuth(ctx, op, err)
+		}
+		reply, err = c.exchange(ctx, op, "23", command)
 	}
 	return err
 }
@@ -257,20 +284,31 @@ func respond(client sasl.Client, reply Reply, initial *[]byte) ([]byte, error) {
 // cancelAuth ends an exchange from our side; the server answers 501.
 func (c *Client) cancelAuth(ctx context.Context, op string, cause error) error {
 	c.exchange(ctx, op, "2", wire.NewCommand("*"))
+	if text := cause.Error(); c.hide(text) != text { // It quotes a challenge that repeats a secret.
+		cause = errors.New(c.hide(text))
+	}
 	return &Error{Op: op, Err: cause}
 }
 
 // adviseAuth adds what the mechanism knows of a refusal, or what usually mends it.
-func adviseAuth(err error, client sasl.Client) error {
-	var e *Error
-	if !errors.As(err, &e) || e.Reply.Code == 0 || e.Err != nil {
-		return err
+func (c *Client) adviseAuth(op string, err error, client sasl.Client) *Error {
+	if err == nil {
+		return nil
+	}
+	e, ok := err.(*Error)
+	if !ok {
+		e = &Error{Op: op, Err: err}
+	}
+	if e.Reply.Code == 0 || e.Err != nil {
+		return e
 	}
 	if client, ok := client.(interface{ refusal() error }); ok {
-		e.Err = client.refusal()
+		if reason := client.refusal(); reason != nil {
+			e.Err = errors.New(c.hide(reason.Error()))
+		}
 	}
 	if e.Err == nil && e.Reply.Code == 535 {
 		e.Err = errors.New("check the user name and the password")
 	}
-	return err
+	return e
 }

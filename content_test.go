@@ -26,7 +26,9 @@ type recorder struct {
 	offers  string        // an extension
 	lmtp    bool          // it answers for each recipient
 	auth    func() string // its reply to AUTH; nil: it welcomes everybody
-	done    chan struct{}
+
+	authWith func(heard []string) string // the same, from the words of all lines so far
+	done     chan struct{}
 }
 
 func record(conn net.Conn) *recorder { return recordAs(conn, &recorder{}) }
@@ -62,8 +64,18 @@ func (r *recorder) serve(conn net.Conn) {
 		case "EHLO", "LHLO":
 			reply = "250-mx.example.net\r\n250-HELP\r\n250 " + r.offers
 		case "AUTH":
-			if reply = "235 welcome"; r.auth != nil {
+			switch reply = "235 welcome"; {
+			case r.auth != nil:
 				reply = r.auth()
+			case r.authWith != nil:
+				heard := []string{strings.TrimSpace(strings.TrimPrefix(line, "AUTH "))}
+				for reply = r.authWith(heard); strings.HasPrefix(reply, "334 ") && !strings.Contains(reply, "\r"); reply = r.authWith(heard) {
+					io.WriteString(conn, reply+"\r\n")
+					if line, err = lines.ReadString('\n'); err != nil {
+						return
+					}
+					heard = append(heard, strings.TrimSpace(line))
+				}
 			}
 		case "MAIL":
 			recipients = 0

@@ -3,7 +3,10 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
+	"time"
 )
 
 // login is how the sessions of a Mailer authenticate: one at a time until one has
@@ -12,32 +15,42 @@ import (
 type login struct {
 	worked  string   // the mechanism that did, and comes first from then on
 	attempt *attempt // under way; nil: none is
+
+	refused   error     // what the last attempt came to, if that was a refusal
+	refusedAt time.Time // for sessions that were begun before, that is the answer
 }
 
-type attempt struct {
-	over chan struct{}
-	err  error
-}
+type attempt struct{ over chan struct{} }
 
-// authenticate proves who we are, if that is asked for.
-func (m *Mailer) authenticate(ctx context.Context, c *Client) error {
-	for len(m.Auth) > 0 {
+const waited = "another session has not come to the end of its authentication"
+
+// authenticate proves who we are, if that is asked for, on a session that was
+// begun at some time.
+func (m *Mailer) authenticate(ctx context.Context, c *Client, begun time.Time) error {
+	if len(m.Auth) == 0 {
+		return nil
+	}
+	timeout := time.NewTimer(c.opts.Timeouts.Command)
+	defer timeout.Stop()
+	for {
 		m.mu.Lock()
-		before := m.login.attempt
-		if before == nil {
+		before, refused := m.login.attempt, m.login.refused
+		switch {
+		case refused != nil && !begun.After(m.login.refusedAt):
+			m.mu.Unlock()
+			return refused
+		case before == nil:
 			return m.attempt(ctx, c)
 		}
 		m.mu.Unlock()
 		select {
 		case <-before.over:
+		case <-timeout.C:
+			return &Error{Op: "AUTH", Err: fmt.Errorf("%s: %w", waited, os.ErrDeadlineExceeded), transient: true}
 		case <-ctx.Done():
-			return &Error{Op: "AUTH", Err: contextError(ctx), transient: true}
-		}
-		if isRefusal(before.err) {
-			return before.err // and would be again
+			return &Error{Op: "AUTH", Err: fmt.Errorf("%s: %w", waited, contextError(ctx)), transient: true}
 		}
 	}
-	return nil
 }
 
 // attempt authenticates; m.mu is held when it begins. As long as nothing is known
@@ -47,11 +60,12 @@ func (m *Mailer) attempt(ctx context.Context, c *Client) error {
 	if i := slices.IndexFunc(mechanisms, func(mechanism Mechanism) bool { return mechanism != nil && mechanism.Name() == m.login.worked }); i > 0 {
 		mechanisms = slices.Insert(slices.Delete(mechanisms, i, i+1), 0, m.Auth[i])
 	}
-	a := &attempt{over: make(chan struct{}), err: errors.New("the attempt did not return")}
+	a := &attempt{over: make(chan struct{})}
 	if m.login.worked == "" {
 		m.login.attempt = a
 	}
 	m.mu.Unlock()
+	err := errors.New("the attempt did not return")
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -59,15 +73,15 @@ func (m *Mailer) attempt(ctx context.Context, c *Client) error {
 			m.login.attempt = nil
 		}
 		switch {
-		case a.err == nil:
-			m.login.worked = c.mechanism
-		case isRefusal(a.err):
-			m.login.worked = ""
+		case err == nil:
+			m.login.worked, m.login.refused = c.mechanism, nil
+		case isRefusal(err):
+			m.login.worked, m.login.refused, m.login.refusedAt = "", err, time.Now()
 		}
 		close(a.over)
 	}()
-	a.err = c.Auth(ctx, mechanisms...)
-	return a.err
+	err = c.Auth(ctx, mechanisms...)
+	return err
 }
 
 // isRefusal tells whether the server has refused credentials for good.

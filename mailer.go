@@ -152,6 +152,7 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 // open makes a session, and returns it closed beside an error if it cannot be
 // brought to where mail can be sent.
 func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
+	begun := time.Now()
 	opts := m.Options
 	opts.ServerName = cmp.Or(opts.ServerName, to.host)
 	conn, err := m.connect(ctx, to)
@@ -165,14 +166,18 @@ func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
 	c.tls = nil
 	c.trusted = to.clear && m.DialContext == nil && isLocal(conn.RemoteAddr())
 	c.anybody = to.tls == TLSOpportunistic
-	if err := m.begin(ctx, c, to); err != nil {
-		if c.failure == nil { // The server only said no.
-			quit(ctx, c)
+	ready := false
+	defer func() {
+		if !ready { // Or a mechanism, or a hook, has panicked.
+			c.Close()
 		}
-		c.Close()
-		return c, err
+	}()
+	err = m.begin(ctx, c, to, begun)
+	if err != nil && c.failure == nil { // The server only said no.
+		quit(ctx, c)
 	}
-	return c, nil
+	ready = err == nil
+	return c, err
 }
 
 // server is where a Mailer connects to, and how.
@@ -242,7 +247,7 @@ func explainDial(err error) error {
 }
 
 // begin brings a new session to where mail can be sent.
-func (m *Mailer) begin(ctx context.Context, c *Client, to server) error {
+func (m *Mailer) begin(ctx context.Context, c *Client, to server, begun time.Time) error {
 	implicit := to.tls == TLSImplicit || to.tls == TLSRequired && to.port == "465"
 	if implicit {
 		if err := c.handshake(ctx, "TLS", m.tlsConfig()); err != nil {
@@ -257,12 +262,14 @@ func (m *Mailer) begin(ctx context.Context, c *Client, to server) error {
 		err := c.StartTLS(ctx, m.tlsConfig())
 		if err == nil {
 			err = c.Hello(ctx)
+			_, refused := alertOf(err) // In TLS 1.3 the server's part of the handshake ends here.
+			c.clearMayDo = refused && c.lenient
 		}
-		if err != nil && (to.tls == TLSRequired || c.failure != nil) { // Else the server only said no.
+		if err != nil && (to.tls == TLSRequired || c.failure != nil || c.tls != nil) { // Else STARTTLS was refused.
 			return err
 		}
 	}
-	return m.authenticate(ctx, c)
+	return m.authenticate(ctx, c, begun)
 }
 
 // tlsConfig is that of all connections: by a ticket of one, the next is quicker.

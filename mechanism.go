@@ -21,6 +21,9 @@ type mechanism struct {
 func (m mechanism) Name() string { return m.name }
 
 func (m mechanism) Start(ctx context.Context, server ServerInfo) (sasl.Client, error) {
+	if m.start == nil {
+		return nil, errors.New("there is no function to start an exchange")
+	}
 	return m.start(ctx, server)
 }
 
@@ -31,7 +34,9 @@ func SASL(name string, start func(ctx context.Context, server ServerInfo) (sasl.
 }
 
 // Password returns the mechanisms that prove a user by his password, best first:
-// SCRAM bound to the TLS connection, SCRAM, PLAIN and LOGIN.
+// SCRAM bound to the TLS connection, SCRAM, PLAIN and LOGIN. Who can pretend to be
+// the server gets the password by the last two: for the binding to keep him out,
+// leave them out of a list of your own.
 func Password(user, password string) []Mechanism {
 	return []Mechanism{
 		SCRAMSHA512Plus(user, password), SCRAMSHA256Plus(user, password), SCRAMSHA1Plus(user, password),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -368,5 +369,122 @@ func TestWhatWorkedComesFirst(t *testing.T) {
 	}
 	if len(verbs) != 4 {
 		t.Errorf("%d attempts", len(verbs))
+	}
+}
+
+// TestRepeatedSecrets: a server that repeats what it was told, in whatever way, does
+// not bring it into an error, a log or a hook.
+func TestRepeatedSecrets(t *testing.T) {
+	t.Parallel()
+	const password, token = "correct horse", "ya29.tokentokentokentoken"
+	source := func(context.Context) (string, error) { return token, nil }
+	digest := "0c4b9de7a0a1f2" // a part of the answer to <1@mx>
+	for name, mechanism := range map[string]smtp.Mechanism{
+		"PLAIN": smtp.Plain("ann", password), "LOGIN": smtp.Login("ann", password), "CRAM-MD5": smtp.CRAMMD5("ann", password),
+		"XOAUTH2": smtp.XOAUTH2("ann", source), "OAUTHBEARER": smtp.OAuthBearer("ann", source),
+	} {
+		for _, format := range []string{"535 5.7.8 %s is wrong", "334/%s", "334%s", "535 %s" + strings.Repeat("x", 13_000), "235 ok\r\n334 %s", "535-a\r\n535 b %s"} {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				var said string
+				recordAs(theirs, &recorder{offers: "AUTH " + name, authWith: func(heard []string) string {
+					if last := heard[len(heard)-1]; len(heard) < 3 && (name == "LOGIN" || name == "CRAM-MD5" && len(heard) < 2) && last != "" {
+						return "334 " + base64.StdEncoding.EncodeToString([]byte("<1@mx>"))
+					}
+					parts := strings.Fields(heard[len(heard)-1])
+					code := parts[len(parts)-1]
+					plain, _ := base64.StdEncoding.DecodeString(code)
+					words := strings.FieldsFunc(string(plain), func(r rune) bool { return r <= 1 })
+					said = words[len(words)-1]
+					if name != "PLAIN" && name != "LOGIN" {
+						said = said[strings.LastIndex(said, " ")+1:]
+					}
+					return fmt.Sprintf(format, said+" "+code)
+				}})
+				var shown strings.Builder
+				c := smtp.NewClient(ours, &smtp.Options{
+					PlaintextAuth: true,
+					Logger:        slog.New(slog.NewTextHandler(&shown, &slog.HandlerOptions{Level: slog.LevelDebug})),
+					Trace:         &smtp.Trace{Reply: func(_ context.Context, _ string, reply smtp.Reply) { fmt.Fprint(&shown, reply.Lines) }},
+				})
+				if err := c.Hello(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				err := c.Auth(t.Context(), mechanism)
+				fmt.Fprint(&shown, err)
+				_, err = c.Mail(t.Context(), smtp.Envelope{From: "ann@example.com"})
+				fmt.Fprint(&shown, err)
+				c.Close()
+				if said == "" {
+					t.Fatalf("%s: nothing was repeated", name)
+				}
+				for _, secret := range []string{password, token, digest, said, base64.StdEncoding.EncodeToString([]byte(token))[:16], "Y29ycmVjdCBob3Jz"} {
+					if strings.Contains(shown.String(), secret) {
+						t.Errorf("%s, %.20s: %q is shown in\n%.2000s", name, format, secret, shown.String())
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestRefusalIsRemembered: sessions that were begun before the server refused the
+// password do not try it again, whatever it does after that.
+func TestRefusalIsRemembered(t *testing.T) {
+	t.Parallel()
+	for second, reply := range map[string]string{"refused": "535 5.7.8 wrong", "busy": "454 4.7.0 later", "throttled": "421 4.7.0 too many", "gone": ""} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			tries := 0
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.CRAMMD5("ann", "secret"), smtp.Plain("ann", "secret")}}
+			mailer.Options.PlaintextAuth = true
+			certificate, roots, err := testcert.Loopback()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mailer.TLS, mailer.TLSConfig = smtp.TLSImplicit, &tls.Config{RootCAs: roots, ServerName: "localhost"}
+			dials := 0
+			mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				mu.Lock()
+				dials++
+				wait := time.Duration(dials) * 10 * time.Millisecond
+				mu.Unlock()
+				time.Sleep(wait)
+				ours, theirs := net.Pipe()
+				over := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true})
+				recordAs(over, &recorder{offers: "AUTH PLAIN CRAM-MD5", authWith: func(heard []string) string {
+					mu.Lock()
+					defer mu.Unlock()
+					time.Sleep(time.Second)
+					switch {
+					case heard[len(heard)-1] == "CRAM-MD5":
+						return "334 PDFAbXg+"
+					case len(heard) == 2:
+						tries++
+						return "535 5.7.8 wrong"
+					}
+					if tries++; reply == "" {
+						over.Close()
+					}
+					return reply
+				}})
+				return ours, nil
+			}
+			var group sync.WaitGroup
+			for range 20 {
+				group.Go(func() {
+					_, err := mailer.Send(t.Context(), letter("bob@example.net"))
+					var e *smtp.Error
+					if !errors.As(err, &e) || e.Temporary() || e.Reply.Code != 535 {
+						t.Errorf("%s: %v", second, err)
+					}
+				})
+			}
+			group.Wait()
+			mailer.Close()
+			if tries != 2 {
+				t.Errorf("%s: the password was tried %d times", second, tries)
+			}
+		})
 	}
 }

@@ -16,6 +16,9 @@ import (
 // at the same time once; if that token is refused, once more. It may keep tokens.
 func OAuth(user string, token func(context.Context) (string, error)) []Mechanism {
 	shared := (&tokens{source: token}).get
+	if token == nil {
+		shared = nil
+	}
 	return []Mechanism{OAuthBearer(user, shared), XOAUTH2(user, shared)}
 }
 
@@ -40,6 +43,9 @@ func XOAUTH2(user string, token func(context.Context) (string, error)) Mechanism
 
 func newBearer(name string, source func(context.Context) (string, error), answer string, spell func(ServerInfo, string) string, user string) Mechanism {
 	return mechanism{name, func(ctx context.Context, server ServerInfo) (sasl.Client, error) {
+		if source == nil {
+			return nil, errors.New("there is no function that returns a token")
+		}
 		token, err := source(ctx)
 		switch {
 		case err != nil:
@@ -106,6 +112,8 @@ type tokenRequest struct {
 	done  chan struct{}
 	token string
 	err   error
+
+	abandoned bool // the context of the one who asked has ended, and not that of others
 }
 
 func (t *tokens) get(ctx context.Context) (string, error) {
@@ -121,9 +129,9 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 			return "", contextError(ctx)
 		}
-		if !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, context.DeadlineExceeded) {
+		if !r.abandoned {
 			return r.token, r.err
-		} // The context that has ended was another's.
+		}
 	}
 }
 
@@ -133,6 +141,7 @@ func (t *tokens) ask(ctx context.Context) (string, error) {
 	t.request = r
 	t.mu.Unlock()
 	defer func() {
+		r.abandoned = r.err != nil && ctx.Err() != nil
 		t.mu.Lock()
 		t.request = nil
 		t.mu.Unlock()

@@ -54,33 +54,54 @@ const plus = "-PLUS"
 // gives the password away, more than this would only keep us busy.
 const (
 	minIterations = 4096
-	maxIterations = 2_000_000
+	maxIterations = 1_000_000
 )
 
-// newSCRAM keeps what costs most, the salted password, for later exchanges. A nil
-// nonce is a random one each time.
+// newSCRAM keeps what costs most, the salted password, for later exchanges: not
+// for ever, since it is kept for each salt that a server names. A nil nonce is a
+// random one each time.
 func newSCRAM(name string, hash scram.HashGeneratorFcn, user, password string, nonce scram.NonceGeneratorFcn) Mechanism {
-	client := sync.OnceValues(func() (*scram.Client, error) {
-		if _, err := newCredentials(user, password); err != nil {
-			return nil, err
+	const exchanges = 64
+	var mu sync.Mutex
+	var client *scram.Client
+	used := 0
+	prepared := func() (*scram.Client, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if used%exchanges == 0 {
+			var err error
+			if client, err = prepareSCRAM(hash, user, password, nonce); err != nil {
+				return nil, err
+			}
 		}
-		client, err := hash.NewClient(user, password, "")
-		if err != nil { // Its text may quote what cannot be prepared.
-			return nil, errors.New("the user name or the password holds characters that SASLprep forbids (RFC 4013)")
-		}
-		if nonce != nil {
-			client.WithNonceGenerator(nonce)
-		}
-		return client.WithMinIterations(minIterations), nil
-	})
+		used++
+		return client, nil
+	}
 	return mechanism{name, func(_ context.Context, server ServerInfo) (sasl.Client, error) {
-		client, err := client()
+		client, err := prepared()
 		if err != nil {
 			return nil, err
 		}
 		conversation, err := converse(client, name, server)
-		return &scramClient{name: name, conversation: conversation, couldBind: couldBind(name, server)}, err
+		if err != nil {
+			return nil, err
+		}
+		return &scramClient{name: name, conversation: conversation, couldBind: couldBind(name, server)}, nil
 	}}
+}
+
+func prepareSCRAM(hash scram.HashGeneratorFcn, user, password string, nonce scram.NonceGeneratorFcn) (*scram.Client, error) {
+	if _, err := newCredentials(user, password); err != nil {
+		return nil, err
+	}
+	client, err := hash.NewClient(user, password, "")
+	if err != nil { // Its text may quote what cannot be prepared.
+		return nil, fmt.Errorf("the user name or the password holds characters that SASLprep forbids (RFC 4013): %w", errors.ErrUnsupported)
+	}
+	if nonce != nil {
+		client.WithNonceGenerator(nonce)
+	}
+	return client.WithMinIterations(minIterations), nil
 }
 
 // converse begins a conversation that is bound to the TLS connection, if it is to
@@ -92,7 +113,10 @@ func converse(client *scram.Client, name string, server ServerInfo) (*scram.Clie
 		return nil, fmt.Errorf("there is no TLS 1.3 to bind to: %w", errors.ErrUnsupported)
 	case isPlus(name):
 		binding, err := scram.NewTLSExporterBinding(server.TLS)
-		return client.NewConversationWithChannelBinding(binding), err
+		if err != nil {
+			return nil, fmt.Errorf("TLS has nothing to bind to (%v): %w", err, errors.ErrUnsupported)
+		}
+		return client.NewConversationWithChannelBinding(binding), nil
 	case couldBind(name, server):
 		return client.NewConversationAdvertisingChannelBinding(), nil
 	}
@@ -107,7 +131,9 @@ func canBind(server ServerInfo) bool {
 }
 
 func couldBind(name string, server ServerInfo) bool {
-	return !isPlus(name) && canBind(server) && !slices.ContainsFunc(server.Mechanisms, isPlus)
+	return !isPlus(name) && canBind(server) && !slices.ContainsFunc(server.Mechanisms, func(offered string) bool {
+		return strings.EqualFold(offered, name+plus)
+	})
 }
 
 // scramClient is one exchange.

@@ -118,8 +118,10 @@ type Client struct {
 	tls        *tls.Conn         // nil: no TLS
 	verified   bool              // the certificate was checked
 	anybody    bool              // TLS is opportunistic: nobody asked that it be checked
-	clearMayDo bool              // that TLS has failed
+	lenient    bool              // and it is not
+	clearMayDo bool              // but has failed
 	mechanism  string            // that has authenticated us
+	inAuth     bool              // an exchange is under way
 	result     *Result           // of the transaction under way; nil: there is none
 	body       BodyType          // of the one that Mail has begun
 	secrets    []*wire.Command   // what no reply may bring into a log or an error
@@ -234,7 +236,14 @@ func parseExtensions(lines []string) map[string]string {
 	extensions := make(map[string]string, len(lines))
 	for _, line := range lines[1:] {
 		keyword, params, _ := strings.Cut(strings.TrimSpace(line), " ")
-		extensions[strings.ToUpper(keyword)] = strings.TrimSpace(params)
+		keyword = strings.ToUpper(keyword)
+		if old, ok := strings.CutPrefix(keyword, "AUTH="); ok { // as before RFC 2554, and still beside it
+			keyword, params = "AUTH", old+" "+params
+		}
+		if more, ok := extensions[keyword]; ok && keyword == "AUTH" {
+			params = more + " " + params
+		}
+		extensions[keyword] = strings.TrimSpace(params)
 	}
 	return extensions
 }
@@ -490,12 +499,17 @@ func (c *Client) judge(ctx context.Context, op, want string, h heard) answer {
 	return answer{err: c.fail(ctx, op, &unexpectedReply{reply, want})}
 }
 
-// redact takes what was secret out of a line that a server repeats. A challenge
+// redact takes out what was secret of a line that a server repeats. A challenge
 // stays as it is: what looks like a repetition there may be a part of it.
 func (c *Client) redact(line string) string {
-	if strings.HasPrefix(line, "334") {
+	if c.inAuth && (line == "334" || strings.HasPrefix(line, "334 ")) {
 		return line
 	}
+	return c.hide(line)
+}
+
+// hide takes out what was secret of a text.
+func (c *Client) hide(line string) string {
 	for _, command := range c.secrets {
 		line = command.Redact(line)
 	}

@@ -48,9 +48,12 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	if config.ServerName == "" {
 		config.ServerName = c.opts.ServerName
 	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)                     // RFC 8996.
-	callers := config.VerifyConnection != nil || config.VerifyPeerCertificate != nil // checks, as of a pinned key
-	if c.anybody {
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12) // RFC 8996.
+	// A check of the caller's own comes on top of the usual one, or in its place,
+	// as that of a pinned key: so that one is not taken away.
+	callers := config.VerifyConnection != nil || config.VerifyPeerCertificate != nil
+	pinned := callers && config.InsecureSkipVerify
+	if c.lenient = c.anybody && !callers; c.lenient {
 		config.InsecureSkipVerify = true
 	}
 	defer c.link.watch(ctx)()
@@ -61,13 +64,13 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	err := over.Handshake()
 	c.opts.Trace.tls(ctx, over, err)
 	if err != nil {
-		c.clearMayDo = c.anybody && !callers
+		c.clearMayDo = c.lenient
 		if _, ok := alertOf(err); !ok { // fail explains alerts, which may come later as well.
 			err = explainTLS(err)
 		}
 		return c.fail(ctx, op, err)
 	}
-	c.verified = callers || len(over.ConnectionState().VerifiedChains) > 0 || c.anybody && verify(over.ConnectionState(), config) == nil
+	c.verified = pinned || len(over.ConnectionState().VerifiedChains) > 0 || c.lenient && verify(over.ConnectionState(), config) == nil
 	c.tls, c.link.Conn = over, over
 	c.replies = wire.NewReplyReader(c.link)
 	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.
@@ -76,6 +79,9 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 
 // verify checks a certificate that nobody asked to be checked.
 func verify(state tls.ConnectionState, config *tls.Config) error {
+	if config.ServerName == "" {
+		return errors.New("there is no name that it could be for")
+	}
 	intermediates := x509.NewCertPool()
 	for _, certificate := range state.PeerCertificates[1:] {
 		intermediates.AddCert(certificate)

@@ -95,15 +95,22 @@ func Response(data []byte) *Command {
 	return c
 }
 
-// secret encodes data, and remembers what must not be shown of it: the code,
-// and the last word, which in the mechanisms that send any is the password or
-// the token.
+// secret encodes data, and remembers what must not be shown of it: the code, and
+// what mechanisms put last: a password behind a NUL, a token behind "Bearer", a
+// digest behind a space, a proof behind ",p=".
 func (c *Command) secret(data []byte) string {
 	code := base64.StdEncoding.EncodeToString(data)
 	c.secrets = append(c.secrets, code)
-	words := strings.FieldsFunc(string(data), func(r rune) bool { return r < ' ' })
-	if len(words) > 0 {
-		c.secrets = append(c.secrets, words[len(words)-1])
+	fields := strings.FieldsFunc(string(data), func(r rune) bool { return r <= 1 })
+	if len(fields) == 0 {
+		return code
+	}
+	last := fields[len(fields)-1]
+	c.secrets = append(c.secrets, last)
+	for _, mark := range []string{" ", ",p="} {
+		if at := strings.LastIndex(last, mark); at >= 0 {
+			c.secrets = append(c.secrets, last[at+len(mark):])
+		}
 	}
 	return code
 }

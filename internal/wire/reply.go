@@ -59,8 +59,11 @@ func (r *ReplyReader) Buffered() int { return r.r.Buffered() }
 // io.ErrUnexpectedEOF.
 func (r *ReplyReader) Read(redact func(line string) string) (Reply, error) {
 	var reply Reply
+	if redact == nil {
+		redact = func(line string) string { return line }
+	}
 	for total := 0; ; {
-		line, err := r.line()
+		line, err := r.line(redact)
 		if err == io.EOF && len(reply.Lines) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
@@ -68,9 +71,7 @@ func (r *ReplyReader) Read(redact func(line string) string) (Reply, error) {
 			return Reply{}, err
 		}
 		total += len(line)
-		if redact != nil {
-			line = redact(line)
-		}
+		line = redact(line)
 		code, more, text, err := parseReplyLine(line)
 		switch {
 		case err != nil:
@@ -91,14 +92,14 @@ func (r *ReplyReader) Read(redact func(line string) string) (Reply, error) {
 
 // line reads one line and strips its end. A bare LF ends a line too: some
 // servers write it, and nothing else could be meant.
-func (r *ReplyReader) line() (string, error) {
+func (r *ReplyReader) line(redact func(string) string) (string, error) {
 	var line []byte
 	for {
 		piece, err := r.r.ReadSlice('\n')
 		line = append(line, piece...)
 		switch {
 		case len(line) > maxReplyLine:
-			return "", &SyntaxError{string(line[:80]), fmt.Sprintf("a line of over %d octets", maxReplyLine)}
+			return "", &SyntaxError{beginning(redact(string(line))), fmt.Sprintf("a line of over %d octets", maxReplyLine)}
 		case err == nil:
 			return strings.TrimSuffix(string(line[:len(line)-1]), "\r"), nil
 		case err == io.EOF && len(line) > 0:
@@ -108,6 +109,9 @@ func (r *ReplyReader) line() (string, error) {
 		}
 	}
 }
+
+// beginning is what is shown of a line that is too long.
+func beginning(line string) string { return line[:min(len(line), 80)] }
 
 // parseReplyLine splits a line into code, whether more lines follow, and text.
 // A code alone is taken too, as RFC 5321, section 4.2 asks of clients.
