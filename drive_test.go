@@ -101,18 +101,19 @@ func mechanismsOf(with map[string]string) (list []smtp.Mechanism) {
 		return "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==", nil
 	}
 	byName := map[string][]smtp.Mechanism{
-		"Password":      smtp.Password("ann", "secret"),
-		"OAuth":         smtp.OAuth("user@example.com", token),
-		"LOGIN":         {smtp.Login("ann", "secret")},
-		"CRAM-MD5":      {smtp.CRAMMD5("tim", "tanstaaftanstaaf")},
-		"SCRAM-SHA-1":   {smtp.SCRAMWithNonce("SCRAM-SHA-1", "user", "pencil", "fyko+d2lbbFgONRv9qkxdawL")},
-		"SCRAM-SHA-256": {smtp.SCRAMWithNonce("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")},
-		"OAUTHBEARER":   {smtp.OAuthBearer("user@example.com", token)},
-		"XOAUTH2":       {smtp.XOAUTH2("user@example.com", token)},
-		"EXTERNAL":      {smtp.External("")},
-		"EXTERNAL-fred": {smtp.External("fred@example.com")},
-		"ANONYMOUS":     {smtp.Anonymous("sirhc")},
-		"PLAIN":         {smtp.Plain("ann", "secret")},
+		"Password":         smtp.Password("ann", "secret"),
+		"OAuth":            smtp.OAuth("user@example.com", token),
+		"LOGIN":            {smtp.Login("ann", "secret")},
+		"CRAM-MD5":         {smtp.CRAMMD5("tim", "tanstaaftanstaaf")},
+		"SCRAM-SHA-1":      {smtp.SCRAMWithNonce("SCRAM-SHA-1", "user", "pencil", "fyko+d2lbbFgONRv9qkxdawL")},
+		"SCRAM-SHA-1-PLUS": {smtp.SCRAMWithNonce("SCRAM-SHA-1-PLUS", "user", "pencil", "fyko+d2lbbFgONRv9qkxdawL")},
+		"SCRAM-SHA-256":    {smtp.SCRAMWithNonce("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")},
+		"OAUTHBEARER":      {smtp.OAuthBearer("user@example.com", token)},
+		"XOAUTH2":          {smtp.XOAUTH2("user@example.com", token)},
+		"EXTERNAL":         {smtp.External("")},
+		"EXTERNAL-fred":    {smtp.External("fred@example.com")},
+		"ANONYMOUS":        {smtp.Anonymous("sirhc")},
+		"PLAIN":            {smtp.Plain("ann", "secret")},
 	}
 	for _, name := range words(with, "auth", "Password") {
 		list = append(list, byName[name]...)

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/emersion/go-sasl"
 	"github.com/xdg-go/scram"
 
 	"github.com/postrider/smtp"
@@ -487,4 +488,78 @@ func TestRefusalIsRemembered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMechanismsThatCannot: what a mechanism lacks is an error, or leads on to the
+// next one, and the connection is closed.
+func TestMechanismsThatCannot(t *testing.T) {
+	t.Parallel()
+	var nobody func(context.Context) (string, error)
+	long := func(context.Context) (string, error) { return strings.Repeat("x", 10_000), nil }
+	for want, auth := range map[string][]smtp.Mechanism{
+		"":                       {smtp.SCRAMSHA256("ann", "pass\U0001F600word"), smtp.Plain("ann", "pass\U0001F600word")},
+		"no exchange":            {smtp.SASL("PLAIN", func(context.Context, smtp.ServerInfo) (sasl.Client, error) { return nil, nil })},
+		"no function to start":   {smtp.SASL("PLAIN", nil)},
+		"no function that":       smtp.OAuth("ann", nil),
+		"there is no function t": {smtp.XOAUTH2("ann", nobody)},
+		"line is too long":       {smtp.XOAUTH2("ann", long)},
+		"a mechanism is nil":     {nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var server *recorder
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: auth}
+			mailer.Options.PlaintextAuth = true
+			mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				server = recordAs(theirs, &recorder{offers: "AUTH SCRAM-SHA-256 PLAIN XOAUTH2", authWith: func(heard []string) string {
+					switch heard[len(heard)-1] {
+					case "XOAUTH2":
+						return "334 "
+					case "*":
+						return "501 5.7.0 cancelled"
+					}
+					return "235 welcome"
+				}})
+				return ours, nil
+			}
+			_, err := mailer.Send(t.Context(), letter("bob@example.net"))
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("the error is %v, want %q", err, want)
+			}
+			mailer.Close()
+			<-server.done
+		})
+	}
+}
+
+// TestPanickingMechanism: the connection is closed, and others may go on.
+func TestPanickingMechanism(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		panics := true
+		var server *recorder
+		mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.XOAUTH2("ann", func(context.Context) (string, error) {
+			if panics {
+				panic("no token today")
+			}
+			return "token", nil
+		})}}
+		mailer.Options.PlaintextAuth = true
+		mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			server = recordAs(theirs, &recorder{offers: "AUTH XOAUTH2"})
+			return ours, nil
+		}
+		func() {
+			defer func() { recover() }()
+			mailer.Send(t.Context(), letter("bob@example.net"))
+		}()
+		<-server.done
+		panics = false
+		if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+			t.Error(err)
+		}
+		mailer.Close()
+		<-server.done
+	})
 }

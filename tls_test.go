@@ -2,6 +2,7 @@ package smtp_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -175,6 +176,8 @@ type mxServer struct {
 	ehlo, starttls string // what it says to them; empty: nothing
 	tls            bool   // it does its part of the handshake
 	implicit       bool   // at once
+	under          string // what it says to EHLO under TLS; empty: it offers PLAIN
+	wantsClient    bool   // with a certificate
 
 	mu    sync.Mutex
 	clear bytes.Buffer // what it heard in the clear
@@ -197,6 +200,9 @@ func (s *mxServer) dial(context.Context, string, string) (net.Conn, error) {
 func (s *mxServer) serve(raw net.Conn) {
 	certificate, _, _ := testcert.Loopback()
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}
+	if s.wantsClient {
+		config.ClientAuth = tls.RequireAnyClientCert
+	}
 	conn, secure := raw, false
 	if s.implicit {
 		conn, secure = tls.Server(raw, config), true
@@ -229,9 +235,10 @@ func (s *mxServer) serve(raw net.Conn) {
 				io.WriteString(conn, reply)
 				conn, secure, reply = tls.Server(raw, config), true, ""
 				if _, err := conn.Read(buffer); err != nil {
+					io.Copy(io.Discard, raw) // lest a reset overtake the alert
 					return
 				}
-				reply = "250-mx\r\n250 AUTH PLAIN\r\n"
+				reply = cmp.Or(s.under, "250-mx\r\n250 AUTH PLAIN\r\n")
 			}
 		case strings.HasPrefix(line, "AUTH"):
 			reply = "235 ok\r\n"
@@ -390,5 +397,59 @@ func TestClientCertificate(t *testing.T) {
 	<-server.done
 	if !server.ended || !strings.Contains(server.verbs, "AUTH") {
 		t.Errorf("the server heard %s", server.verbs)
+	}
+}
+
+// TestOpportunisticFailures: what goes wrong under TLSOpportunistic, and where it
+// leads to.
+func TestOpportunisticFailures(t *testing.T) {
+	t.Parallel()
+	_, roots, err := testcert.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := func(config *tls.Config) *tls.Config {
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			_ = state.VerifiedChains[0][0]
+			return nil
+		}
+		return config
+	}
+	offers := "250-mx\r\n250 STARTTLS\r\n"
+	for name, test := range map[string]struct {
+		server        *mxServer
+		config        *tls.Config
+		addr          string
+		auth          bool
+		want          string
+		mails, dialed int
+	}{
+		"EHLO refused under TLS":           {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true, under: "451 4.3.0 later\r\n"}, want: "451", dialed: 1},
+		"a check on top of the usual":      {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: checks(&tls.Config{ServerName: "localhost"}), auth: true, want: "unknown authority", dialed: 1},
+		"a check on top, which is content": {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: checks(&tls.Config{ServerName: "localhost", RootCAs: roots}), auth: true, mails: 1, dialed: 1},
+		"no name to check":                 {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: &tls.Config{RootCAs: roots}, addr: "unix:/run/tunnel", auth: true, want: "not verified", dialed: 1},
+		"client certificate needed":        {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true, wantsClient: true}, mails: 1, dialed: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mailer := &smtp.Mailer{Addr: cmp.Or(test.addr, "mx.example.net:25"), TLS: smtp.TLSOpportunistic, TLSConfig: test.config}
+			mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := tcpPair(t)
+				test.server.dials++
+				go func() {
+					defer theirs.Close()
+					test.server.serve(theirs)
+				}()
+				return ours, nil
+			}
+			if test.auth {
+				mailer.Auth = []smtp.Mechanism{smtp.Plain("ann", "secret")}
+			}
+			_, err := mailer.Send(t.Context(), letter("bob@example.net"))
+			mailer.Close()
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) || test.server.dials != test.dialed {
+				t.Errorf("after %d connections: %v", test.server.dials, err)
+			}
+		})
 	}
 }
