@@ -39,11 +39,10 @@ type ServerInfo struct {
 // maxChallenges bounds an exchange; no mechanism in use needs more than three.
 const maxChallenges = 16
 
-// Auth authenticates by the first mechanism that the server offers (RFC 4954), or
-// by the next one if the server does not want that. After a wrong password, no
-// other is tried but PLAIN or LOGIN, under TLS, for servers that keep passwords in
-// a form that only those can be checked against. It is refused where a secret
-// would be sent in the clear. A refusal by the server leaves the session usable.
+// Auth authenticates by the first mechanism that the server offers, or by the next
+// if it does not want that (RFC 4954). A wrong password is tried once more, if that
+// was by SCRAM or CRAM-MD5, by PLAIN or LOGIN under TLS. Nothing secret is sent in
+// the clear, but for [Options]. A refusal leaves the session usable.
 func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 	if err := c.ready(ctx, "AUTH"); err != nil {
 		return err

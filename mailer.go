@@ -25,11 +25,10 @@ const (
 	TLSRequired TLSPolicy = iota // implicit TLS on port 465, STARTTLS on any other; never in the clear
 	TLSImplicit                  // TLS from the start, on any port (RFC 8314, section 3)
 
-	// TLSOpportunistic is for delivery to the hosts of MX records (RFC 7435): TLS
-	// with whatever certificate where the server offers STARTTLS, and else, or if
-	// the handshake fails, a new connection in the clear. Who listens can have
-	// either. Credentials go only if the certificate turns out to be good. A
-	// verification of the caller's own in TLSConfig must succeed.
+	// TLSOpportunistic, for MX hosts (RFC 7435), takes whatever certificate comes,
+	// and goes on in the clear where there is no STARTTLS, or on a new connection if
+	// the handshake fails. Credentials go only if the certificate turns out to be
+	// good. A check of the caller's own in TLSConfig leaves it as strict as ever.
 	TLSOpportunistic
 
 	TLSNone // in the clear; credentials only to this very host, or with Options.PlaintextAuth

@@ -45,12 +45,10 @@ type Message struct {
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
 
-	// Raw is a ready message (RFC 5322) instead of all the above. It needs a
-	// Delivery with From and To; its Name and Type do not matter. It is opened and
-	// read once more than it is sent: a bare LF becomes CRLF, a bare CR is an error.
-	// Octets over 127 need a server with 8BITMIME, in the header with SMTPUTF8. NUL
-	// and lines of over 998 octets need BINARYMIME and Options.Chunking; then no
-	// octet is altered, and only the header must have CRLF.
+	// Raw is a ready message (RFC 5322) instead of all the above, which needs From
+	// and To in Delivery, and is opened once more than it is sent. A bare LF becomes
+	// CRLF, a bare CR is an error, unless there are NULs or lines of over 998 octets:
+	// that is [BodyBinary]. UTF-8 in its header needs a server with SMTPUTF8.
 	Raw File
 
 	// Delivery is the envelope, where it differs from the header. Without From,
@@ -58,11 +56,10 @@ type Message struct {
 	Delivery Envelope
 }
 
-// Prepare returns a copy that is checked, and has its Date, its MessageID and
-// its Delivery set: what it writes is the same each time. Send does this itself;
-// it is for those who keep a message, or send it more than once, and who then
-// change nothing in it but Delivery. What cannot be sent is a [*FieldError]; the
-// files, Raw among them, are not opened.
+// Prepare returns a copy that is checked, and has its Date, MessageID and Delivery
+// set: what it writes is the same each time. Send does this itself; it is for those
+// who send a message more than once, and then change nothing but Delivery. No file
+// is opened, Raw included. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
 	return p.message, err

@@ -9,17 +9,10 @@ import (
 	"time"
 )
 
-// SendAll sends messages one after another while a loop ranges over it, and yields
-// what became of each, in their order. Where the server takes commands in groups
-// (RFC 2920), that is one round trip a mail: the content of one goes with the
-// envelope of the next.
-//
-// The iterator runs in a goroutine of its own, a message or two ahead, and is
-// waited for, also where the loop is broken off: one that can block needs a way to
-// be ended. Once ctx has ended, no more are pulled; a session that is over still
-// takes them all, and sends none. To break off the loop drops what was pulled
-// ahead, and mostly closes the connection. Until its end the Client makes no
-// other step.
+// SendAll sends messages while a loop ranges over it, in one round trip each if the
+// server pipelines (RFC 2920). The iterator runs ahead in a goroutine of its own, is
+// waited for, and asked no more once ctx has ended. Breaking off drops what it gave
+// ahead and may close the connection. The Client makes no other step in the loop.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		q := pull(ctx, messages)

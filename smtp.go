@@ -349,10 +349,9 @@ func (c *Client) rcptStep(r Recipient) (step, error) {
 	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r)}, err
 }
 
-// Data sends the content to the recipients accepted so far, by BDAT where that is
-// asked for and offered, and ends the transaction. Lines may end in CRLF or LF, a
-// bare CR is an error; what Mail called [BodyBinary] is not altered. The body is
-// written once, and only if it ends without error is the end of data sent:
+// Data sends the content to the recipients accepted so far, and ends the transaction.
+// Lines may end in CRLF or LF, a bare CR is an error; [BodyBinary] is not altered. The
+// body is written once, and only if it ends without error is the end of data sent:
 // otherwise the connection is closed, and nobody gets anything.
 func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	t := &transaction{result: &Result{}, form: c.form(c.body)}
