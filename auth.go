@@ -72,21 +72,17 @@ func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 // mayFollow tells whether a mechanism may be tried after refusals. A wrong
 // password is tried twice at most: more might lock the account.
 func (c *Client) mayFollow(refusals []*Error, next Mechanism) bool {
-	wrong := 0
+	var wrong []*Error
 	for _, refusal := range refusals {
 		if !isUnwanted(refusal) {
-			wrong++
+			wrong = append(wrong, refusal)
 		}
 	}
-	last := refusals[len(refusals)-1]
-	switch {
-	case wrong == 0:
-		return true
-	case wrong > 1 || isUnwanted(last) || last.Reply.Code != 535 || c.tls == nil:
-		return false
+	if len(wrong) != 1 {
+		return len(wrong) == 0
 	}
-	hashed := strings.HasPrefix(last.Op, "AUTH SCRAM-") || last.Op == "AUTH CRAM-MD5"
-	return hashed && (next.Name() == "PLAIN" || next.Name() == "LOGIN")
+	hashed := strings.HasPrefix(wrong[0].Op, "AUTH SCRAM-") || wrong[0].Op == "AUTH CRAM-MD5"
+	return hashed && wrong[0].Reply.Code == 535 && c.tls != nil && (next.Name() == "PLAIN" || next.Name() == "LOGIN")
 }
 
 // isUnwanted tells whether a refusal is of the mechanism (RFC 4954, sections 4 and

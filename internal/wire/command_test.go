@@ -59,6 +59,16 @@ func TestCommandForLogs(t *testing.T) {
 			t.Errorf("%q was redacted to %q, for nothing", said, got)
 		}
 	}
+	for sent, part := range map[string]string{
+		"c=biws,r=fyko+d2,p=v0X8v3Bz2T0CJGbJ":        "v0X8v3Bz2T0CJGbJ",                 // SCRAM
+		"tim b913a602c7eda7a495b4e6e7334d3890":       "b913a602c7eda7a495b4e6e7334d3890", // CRAM-MD5
+		"user=a@b\x01auth=Bearer ya29.token\x01\x01": "ya29.token",                       // XOAUTH2
+		"\x00ann\x00correct horse\tbattery":          "correct horse\tbattery",
+	} {
+		if got := wire.Response([]byte(sent)).Redact("no " + part + "!"); got != "no ***!" {
+			t.Errorf("%q was redacted to %q", part, got)
+		}
+	}
 	if line, err := wire.Response(nil).Bytes(); string(line) != "\r\n" || err != nil {
 		t.Errorf("an empty response is %q, %v", line, err)
 	}
