@@ -93,15 +93,6 @@ func (b TextBody) Len() int64 {
 	return counter.n
 }
 
-// Base64Len returns how many octets a Base64Writer makes of n.
-func Base64Len(n int64) int64 {
-	length := n / base64In * int64(base64Out)
-	if rest := n % base64In; rest > 0 {
-		length += (rest+2)/3*4 + int64(len("\r\n"))
-	}
-	return length
-}
-
 // canonical gives every line its CRLF, also the last.
 func canonical(text string) string {
 	if strings.Count(text, "\n") != strings.Count(text, "\r\n") {
@@ -164,70 +155,4 @@ func IsSevenBit(r io.Reader, boundary string) (bool, error) {
 			}
 		}
 	}
-}
-
-const (
-	base64In    = 57 // octets in a line of base64
-	base64Out   = 76 + len("\r\n")
-	base64Lines = 128 // encoded at once
-)
-
-// Base64Writer encodes as base64 in lines of 76 (RFC 2045, section 6.8). It
-// holds at most one line of input between writes; Close writes the rest.
-type Base64Writer struct {
-	w       io.Writer
-	pending []byte
-	encoded []byte
-}
-
-// NewBase64Writer returns an encoder onto w, which Close does not close.
-func NewBase64Writer(w io.Writer) *Base64Writer {
-	return &Base64Writer{w, make([]byte, 0, base64In), make([]byte, 0, base64Lines*base64Out)}
-}
-
-// Write implements io.Writer.
-func (b *Base64Writer) Write(p []byte) (int, error) {
-	total := len(p)
-	if len(b.pending) > 0 {
-		n := min(base64In-len(b.pending), len(p))
-		b.pending, p = append(b.pending, p[:n]...), p[n:]
-		if len(b.pending) < base64In {
-			return total, nil
-		}
-		b.line(b.pending)
-		b.pending = b.pending[:0]
-	}
-	for len(p) >= base64In {
-		if len(b.encoded) == cap(b.encoded) {
-			if err := b.flush(); err != nil {
-				return 0, err
-			}
-		}
-		b.line(p[:base64In])
-		p = p[base64In:]
-	}
-	b.pending = append(b.pending, p...)
-	return total, b.flush()
-}
-
-// Close ends the last line.
-func (b *Base64Writer) Close() error {
-	if len(b.pending) > 0 {
-		b.line(b.pending)
-		b.pending = b.pending[:0]
-	}
-	return b.flush()
-}
-
-func (b *Base64Writer) line(in []byte) {
-	b.encoded = append(base64.StdEncoding.AppendEncode(b.encoded, in), '\r', '\n')
-}
-
-func (b *Base64Writer) flush() error {
-	if len(b.encoded) == 0 {
-		return nil
-	}
-	_, err := b.w.Write(b.encoded)
-	b.encoded = b.encoded[:0]
-	return err
 }
