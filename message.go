@@ -41,6 +41,8 @@ type Message struct {
 
 	InReplyTo, References []string // message identifiers; brackets may be left out
 
+	Header Header // further fields, such as X-Campaign; not those that have a place here
+
 	Text, HTML  string // the same content in two forms; either may be empty; lines end in CRLF or LF
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
@@ -55,6 +57,13 @@ type Message struct {
 	// that is Sender or From; without any To, that is To, Cc and Bcc, each once.
 	Delivery Envelope
 }
+
+// Header lists header fields in their order; names may be repeated. Text that is
+// not ASCII becomes encoded words (RFC 2047).
+type Header []HeaderField
+
+// HeaderField is one field, without its line end and without folding.
+type HeaderField struct{ Name, Value string }
 
 // Prepare returns a copy that is checked, and has its Date, MessageID and Delivery
 // set: what it writes is the same each time. Send does this itself; it is for those
@@ -179,6 +188,7 @@ func (m *Message) clone() *Message {
 		*list = slices.Clone(*list)
 	}
 	p.InReplyTo, p.References = slices.Clone(p.InReplyTo), slices.Clone(p.References)
+	p.Header = slices.Clone(p.Header)
 	p.Inline, p.Attachments = slices.Clone(p.Inline), slices.Clone(p.Attachments)
 	p.Delivery.To, p.Delivery.Params = slices.Clone(p.Delivery.To), slices.Clone(p.Delivery.Params)
 	for i, recipient := range p.Delivery.To {
@@ -467,6 +477,9 @@ func (m *Message) header() ([]format.Field, error) {
 	if m.Subject != "" {
 		f.of("Subject")(format.Text("Subject", m.Subject))
 	}
+	for i, field := range m.Header {
+		f.further(fmt.Sprintf("Header[%d]", i), field)
+	}
 	f.of("MIME-Version")(format.Words("MIME-Version", "1.0"))
 	return f.list, cmp.Or(f.err, hidden.err)
 }
@@ -486,6 +499,30 @@ func (f *fields) of(source string) func(format.Field, error) {
 		}
 		f.list = append(f.list, field)
 	}
+}
+
+// owned are the fields that a Message writes by itself, or not at all.
+var owned = []string{"from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references", "mime-version"}
+
+// further adds a field of the caller's own.
+func (f *fields) further(source string, field HeaderField) {
+	name := strings.ToLower(field.Name)
+	var err error
+	switch {
+	case slices.Contains(owned, name), strings.HasPrefix(name, "content-"):
+		err = fmt.Errorf("%s is not set in this way", field.Name)
+	case field.Name == "" || len(field.Name) > 76 || strings.ContainsFunc(field.Name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) // RFC 2045, section 5.1: a token.
+	}):
+		err = fmt.Errorf("%q is no name of a header field", field.Name)
+	case strings.TrimSpace(field.Value) == "":
+		err = fmt.Errorf("%s has no value", field.Name)
+	}
+	if err != nil {
+		f.of(source)(format.Field{}, err)
+		return
+	}
+	f.of(source)(format.Text(field.Name, field.Value))
 }
 
 func (f *fields) address(name string, address Address) {

@@ -37,6 +37,7 @@ func (m *Message) besideRaw() error {
 		{"MessageID", m.MessageID != ""},
 		{"InReplyTo", len(m.InReplyTo) > 0},
 		{"References", len(m.References) > 0},
+		{"Header", len(m.Header) > 0},
 		{"Text", m.Text != ""},
 		{"HTML", m.HTML != ""},
 		{"Inline", len(m.Inline) > 0},
