@@ -22,7 +22,8 @@ import (
 // File is content that is read when a message is written: an attachment, or an
 // image shown inside the HTML. Nothing of it is held in memory.
 type File struct {
-	// Name is what the reader sees. It is required, and is a name, not a path.
+	// Name is what the reader sees. It is required where there is a reader to see
+	// it, and is a name, not a path.
 	Name string
 
 	// Type is the media type. If empty, it follows from the extension of Name, by
@@ -77,12 +78,12 @@ func (f File) open() (io.ReadCloser, error) {
 // attachment is a File on its way into a message.
 type attachment struct {
 	File
-	field    string        // where the message holds it, for errors
-	inline   bool          // shown inside the HTML
-	sevenBit bool          // a message/rfc822 that can go as it is
-	boundary string        // what a file that goes as it is must not hold
-	source   io.ReadCloser // nil: not open
-	onDisk   int64         // what the system says of the size of the file; zero: nothing
+	field       string        // where the message holds it, for errors
+	disposition string        // empty: it is one of several forms of the content
+	sevenBit    bool          // a message/rfc822 that can go as it is
+	boundary    string        // what a file that goes as it is must not hold
+	source      io.ReadCloser // nil: not open
+	onDisk      int64         // what the system says of the size of the file; zero: nothing
 }
 
 // check refuses what could not be written, before anything is.
@@ -90,7 +91,9 @@ func (a *attachment) check() error {
 	switch {
 	case a.Open == nil:
 		return &FieldError{a.field + ".Open", errors.New("is nil")}
-	case a.Name == "" || strings.ContainsAny(a.Name, `/\`):
+	case a.disposition == "" && a.Type == "":
+		return &FieldError{a.field + ".Type", errors.New("is needed")}
+	case a.Name == "" && a.disposition != "", strings.ContainsAny(a.Name, `/\`):
 		return &FieldError{a.field + ".Name", fmt.Errorf("%q is no file name", a.Name)}
 	case a.Size < 0:
 		return &FieldError{a.field + ".Size", errors.New("is negative")}
@@ -178,20 +181,19 @@ func sorted(params map[string]string) []format.Param {
 // part describes the file for the tree of the message.
 func (a *attachment) part() (*format.Part, error) {
 	mediaType, params := a.mediaType()
-	encoding, disposition := format.Base64, "attachment"
+	encoding := format.Base64
 	switch { // What may not be encoded, and would have to be, goes as mere octets.
 	case a.sevenBit:
 		encoding = format.SevenBit
 	case strings.HasPrefix(mediaType, "message/"), strings.HasPrefix(mediaType, "multipart/"):
 		mediaType, params = "application/octet-stream", nil
 	}
-	if a.inline {
-		disposition = "inline"
-	}
 	var f fields
 	f.of(a.field + ".Type")(format.Value("Content-Type", mediaType, sorted(params)...))
 	f.of(a.field)(format.Words("Content-Transfer-Encoding", encoding))
-	f.of(a.field + ".Name")(format.Value("Content-Disposition", disposition, format.Param{Name: "filename", Value: a.Name}))
+	if a.disposition != "" {
+		f.of(a.field + ".Name")(format.Value("Content-Disposition", a.disposition, format.Param{Name: "filename", Value: a.Name}))
+	}
 	if a.ContentID != "" {
 		f.identifiers(a.field+".ContentID", "Content-ID", a.ContentID)
 	}

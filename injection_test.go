@@ -29,7 +29,7 @@ func TestInjection(t *testing.T) {
 	t.Parallel()
 	harmless := dictate(t, everyField())
 	paths := stringPaths(reflect.ValueOf(everyField()).Elem(), "")
-	if len(paths) < 33 {
+	if len(paths) < 36 {
 		t.Fatalf("only %d strings were found: %q", len(paths), paths)
 	}
 	refused := 0
@@ -66,7 +66,7 @@ func everyField() *smtp.Message {
 		From: someone, Sender: &smtp.Address{Name: "Name", Address: "robot@example.com"}, To: list(), Cc: list(), Bcc: list(), ReplyTo: list(),
 		Subject: "Hi", Date: sentAt, MessageID: "1@example.com", InReplyTo: []string{"2@example.com"}, References: []string{"3@example.com"},
 		Header: smtp.Header{{Name: "X-Campaign", Value: "autumn"}},
-		Text: "text", HTML: "html", Inline: []smtp.File{file("4@example.com")}, Attachments: []smtp.File{file("5@example.com")},
+		Text:   "text", HTML: "html", Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
 		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "x@example.com"}}},
 	}
 }

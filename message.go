@@ -43,7 +43,12 @@ type Message struct {
 
 	Header Header // further fields, such as X-Campaign; not those that have a place here
 
-	Text, HTML  string // the same content in two forms; either may be empty; lines end in CRLF or LF
+	Text, HTML string // the same content in two forms; either may be empty; lines end in CRLF or LF
+	// Alternatives are further forms of the same content, as text/calendar for an
+	// invitation; each needs its Type, and no Name. Readers show the last one that
+	// they know: AMP goes before the HTML, all others go behind it.
+	Alternatives []File
+
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
 
@@ -189,7 +194,7 @@ func (m *Message) clone() *Message {
 	}
 	p.InReplyTo, p.References = slices.Clone(p.InReplyTo), slices.Clone(p.References)
 	p.Header = slices.Clone(p.Header)
-	p.Inline, p.Attachments = slices.Clone(p.Inline), slices.Clone(p.Attachments)
+	p.Alternatives, p.Inline, p.Attachments = slices.Clone(p.Alternatives), slices.Clone(p.Inline), slices.Clone(p.Attachments)
 	p.Delivery.To, p.Delivery.Params = slices.Clone(p.Delivery.To), slices.Clone(p.Delivery.Params)
 	for i, recipient := range p.Delivery.To {
 		p.Delivery.To[i].Params = slices.Clone(recipient.Params)
@@ -280,7 +285,7 @@ func messageID(s string) (string, error) {
 // fillTypes settles the types that are left open, for another host may have
 // another table of them.
 func (m *Message) fillTypes() {
-	for _, files := range [][]File{m.Inline, m.Attachments} {
+	for _, files := range [][]File{m.Inline, m.Alternatives, m.Attachments} {
 		for i, file := range files {
 			if file.Type == "" {
 				files[i].Type, _, _ = mime.ParseMediaType(mime.TypeByExtension(path.Ext(file.Name)))
@@ -360,6 +365,10 @@ func (d *draft) build(m *Message, open bool) error {
 	if err != nil {
 		return err
 	}
+	others, err := d.add("Alternatives", m.Alternatives, open)
+	if err != nil {
+		return err
+	}
 	attached, err := d.add("Attachments", m.Attachments, open)
 	if err != nil {
 		return err
@@ -367,7 +376,7 @@ func (d *draft) build(m *Message, open bool) error {
 	if m.HTML == "" { // Nothing shows the inline files: they stand beside the text.
 		inline, attached = nil, append(inline, attached...)
 	}
-	body, err := d.shown(m, inline)
+	body, err := d.shown(m, inline, others)
 	if err != nil {
 		return err
 	}
@@ -377,11 +386,15 @@ func (d *draft) build(m *Message, open bool) error {
 	return nil
 }
 
+// dispositions are those of the fields of a message that hold files (RFC 2183). An
+// alternative has none: it is shown, or it is not there.
+var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachment"}
+
 // add makes parts of files, after they were checked or even opened.
 func (d *draft) add(field string, list []File, open bool) ([]*format.Part, error) {
 	var parts []*format.Part
 	for i, file := range list {
-		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), inline: field == "Inline", boundary: d.boundary}
+		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary}
 		d.files = append(d.files, a)
 		if err := a.ready(open); err != nil {
 			return nil, err
@@ -398,24 +411,38 @@ func (d *draft) add(field string, list []File, open bool) ([]*format.Part, error
 	return parts, nil
 }
 
-// shown makes the part that a reader shows: text, HTML, or a choice of both.
-func (d *draft) shown(m *Message, inline []*format.Part) (*format.Part, error) {
+// shown makes the part that a reader shows: text, HTML, another form, or a choice
+// of them, the plainest first (RFC 2046, section 5.1.4).
+func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, error) {
 	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
 		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
 	}
-	text, err := d.text("Text", "text/plain", m.Text)
-	if err != nil || m.HTML == "" {
-		return text, err
+	var forms []*format.Part
+	if m.Text != "" || m.HTML == "" && len(others) == 0 {
+		text, err := d.text("Text", "text/plain", m.Text)
+		if err != nil {
+			return nil, err
+		}
+		forms = append(forms, text)
 	}
-	related, err := d.text("HTML", "text/html", m.HTML)
-	if err != nil {
-		return nil, err
+	for i, file := range m.Alternatives {
+		if strings.HasPrefix(strings.ToLower(file.Type), "text/x-amp-html") {
+			forms, others[i] = append(forms, others[i]), nil
+		}
 	}
-	related = d.multipart("related", append([]*format.Part{related}, inline...))
-	if m.Text == "" {
-		return related, nil
+	if m.HTML != "" {
+		related, err := d.text("HTML", "text/html", m.HTML)
+		if err != nil {
+			return nil, err
+		}
+		forms = append(forms, d.multipart("related", append([]*format.Part{related}, inline...)))
 	}
-	return d.multipart("alternative", []*format.Part{text, related}), nil
+	for _, other := range others {
+		if other != nil {
+			forms = append(forms, other)
+		}
+	}
+	return d.multipart("alternative", forms), nil
 }
 
 // text makes a part of text in UTF-8.

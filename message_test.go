@@ -57,6 +57,14 @@ func shapes() map[string]*smtp.Message {
 			picture.ContentID = "logo@example.com"
 			m.HTML, m.Inline = `<img src="cid:logo@example.com"> cid:logo.png`, []smtp.File{picture}
 		}),
+		"invitation": with(func(m *smtp.Message) {
+			calendar := form("text/calendar; method=REQUEST; charset=utf-8", "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n")
+			amp := form("text/x-amp-html; charset=utf-8", "<!doctype html><html amp4email></html>")
+			m.HTML, m.Alternatives, m.Attachments = "<p>Hello.</p>", []smtp.File{calendar, amp}, []smtp.File{report}
+		}),
+		"calendar-only": with(func(m *smtp.Message) {
+			m.Text, m.Alternatives = "", []smtp.File{form("text/calendar; method=REPLY", "BEGIN:VCALENDAR\r\n")}
+		}),
 		"further-fields": with(func(m *smtp.Message) {
 			m.Header = smtp.Header{
 				{Name: "X-Campaign", Value: "autumn"}, {Name: "X-Campaign", Value: "Grüße aus dem Norden und noch viel mehr, bis die Zeile lang genug ist"},
@@ -104,6 +112,13 @@ func shapes() map[string]*smtp.Message {
 			}
 		}),
 	}
+}
+
+// form is content for Alternatives.
+func form(mediaType, content string) smtp.File {
+	file := smtp.FileBytes("", []byte(content))
+	file.Type = mediaType
+	return file
 }
 
 func opener(content string) func() (io.ReadCloser, error) {

@@ -40,6 +40,7 @@ func (m *Message) besideRaw() error {
 		{"Header", len(m.Header) > 0},
 		{"Text", m.Text != ""},
 		{"HTML", m.HTML != ""},
+		{"Alternatives", len(m.Alternatives) > 0},
 		{"Inline", len(m.Inline) > 0},
 		{"Attachments", len(m.Attachments) > 0},
 	} {

@@ -77,18 +77,26 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 		}
 		leaves = append(leaves, leaf{Path: path, Type: mediaType, Body: text})
 	}
-	if m.HTML != "" && m.Text != "" {
+	var before, behind []smtp.File // the HTML
+	for _, file := range m.Alternatives {
+		if strings.HasPrefix(file.Type, "text/x-amp-html") {
+			before = append(before, file)
+		} else {
+			behind = append(behind, file)
+		}
+	}
+	plain := m.Text != "" || m.HTML == "" && len(m.Alternatives) == 0
+	forms := len(m.Alternatives)
+	for _, form := range []bool{plain, m.HTML != ""} {
+		if form {
+			forms++
+		}
+	}
+	if forms > 1 {
 		inner = "/alternative"
 	}
-	if m.HTML == "" || m.Text != "" {
+	if plain {
 		text(outer+inner, "text/plain", m.Text)
-	}
-	related := outer + inner
-	if m.HTML != "" {
-		if len(m.Inline) > 0 {
-			related += "/related"
-		}
-		text(related, "text/html", m.HTML)
 	}
 	files := func(path, disposition string, list []smtp.File) {
 		for _, f := range list {
@@ -103,13 +111,29 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 			leaves = append(leaves, leaf{path, typeOf(f), disposition, f.Name, f.ContentID, string(body)})
 		}
 	}
-	files(related, "inline", m.Inline)
+	files(outer+inner, "", before)
+	if m.HTML != "" {
+		related := outer + inner
+		if len(m.Inline) > 0 {
+			related += "/related"
+		}
+		text(related, "text/html", m.HTML)
+		files(related, "inline", m.Inline)
+		files(outer+inner, "", behind)
+	} else {
+		files(outer+inner, "", behind)
+		files(outer, "inline", m.Inline)
+	}
 	files(outer, "attachment", m.Attachments)
 	return leaves
 }
 
 // typeOf is the type that a file of the shapes should be declared as.
 func typeOf(f smtp.File) string {
+	if f.Name == "" {
+		mediaType, _, _ := strings.Cut(f.Type, ";")
+		return mediaType
+	}
 	switch f.Name {
 	case "logo.png":
 		return "image/png"
