@@ -24,6 +24,7 @@ type Error struct {
 	transient bool // Err is a failure of the network
 }
 
+// Error names the step, what the server said, the cause and advice.
 func (e *Error) Error() string {
 	parts := []string{"smtp: " + e.Op}
 	if e.Reply.Code != 0 {
@@ -57,6 +58,7 @@ type RecipientsError struct {
 	Sent   bool
 }
 
+// Error tells whether anybody got the mail, and the first three causes.
 func (e *RecipientsError) Error() string {
 	if len(e.Failed) == 1 && !e.Sent {
 		return e.Failed[0].Err.Error()
@@ -99,6 +101,7 @@ type UnsupportedError struct {
 	Advice    string // what it may mean; may be empty
 }
 
+// Error names the extension, and what its absence may mean.
 func (e *UnsupportedError) Error() string {
 	text := "the server offers no " + e.Extension
 	if e.Advice != "" {
@@ -118,6 +121,7 @@ type FieldError struct {
 	Err   error
 }
 
+// Error names the field and what is wrong with it.
 func (e *FieldError) Error() string { return "smtp: " + e.Field + ": " + e.Err.Error() }
 
 // Unwrap returns Err.

@@ -23,6 +23,7 @@ const (
 	Unknown                 // the end of data may have left, and no final reply came
 )
 
+// String returns the outcome in lower-case words, as in "not sent".
 func (o Outcome) String() string {
 	names := [...]string{"not sent", "accepted", "refused", "unknown"}
 	if int(o) < len(names) {
@@ -206,6 +207,7 @@ func (r Reply) String() string {
 // reply code: 5.1.1 is an unknown mailbox. Zero: the server gave none.
 type EnhancedStatus struct{ Class, Subject, Detail int }
 
+// String returns the three numbers with dots between them, as in "5.1.1".
 func (s EnhancedStatus) String() string {
 	return fmt.Sprintf("%d.%d.%d", s.Class, s.Subject, s.Detail)
 }
