@@ -188,6 +188,11 @@ func (c *Client) greeting(ctx context.Context) error {
 	if err := c.usable(ctx, "greeting"); err != nil || c.greeted {
 		return err
 	}
+	if c.tls != nil && !c.tls.ConnectionState().HandshakeComplete {
+		if err := c.shakeHands(ctx, "TLS", c.tls); err != nil {
+			return err
+		}
+	}
 	defer c.link.watch(ctx)()
 	if a := c.receive(ctx, "greeting", c.opts.Timeouts.Greeting, "2"); a.err != nil {
 		if e, ok := a.err.(*Error); ok && e.Reply.Code == 0 && c.tls == nil && e.transient {

@@ -56,25 +56,34 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	if c.lenient = c.anybody && !callers; c.lenient {
 		config.InsecureSkipVerify = true
 	}
-	defer c.link.watch(ctx)()
-	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
-		return c.fail(ctx, op, err)
-	}
 	over := tls.Client(c.link.Conn, config)
-	err := over.Handshake()
-	c.opts.Trace.tls(ctx, over, err)
-	if err != nil {
+	if err := c.shakeHands(ctx, op, over); err != nil {
 		c.clearMayDo = c.lenient
-		if _, ok := alertOf(err); !ok { // fail explains alerts, which may come later as well.
-			err = explainTLS(err)
-		}
-		return c.fail(ctx, op, err)
+		return err
 	}
 	c.verified = pinned || len(over.ConnectionState().VerifiedChains) > 0 || c.lenient && verify(over.ConnectionState(), config) == nil
 	c.tls, c.link.Conn = over, over
 	c.replies = wire.NewReplyReader(c.link)
 	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.
 	return nil
+}
+
+// shakeHands does our part of a handshake, also that of a connection which the
+// caller has put TLS on and not used yet.
+func (c *Client) shakeHands(ctx context.Context, op string, over *tls.Conn) error {
+	defer c.link.watch(ctx)()
+	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
+		return c.fail(ctx, op, err)
+	}
+	err := over.Handshake()
+	c.opts.Trace.tls(ctx, over, err)
+	if err == nil {
+		return nil
+	}
+	if _, ok := alertOf(err); !ok { // fail explains alerts, which may come later as well.
+		err = explainTLS(err)
+	}
+	return c.fail(ctx, op, err)
 }
 
 // verify checks a certificate that nobody asked to be checked.

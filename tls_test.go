@@ -252,8 +252,8 @@ func (s *mxServer) serve(raw net.Conn) {
 	}
 }
 
-// TestPolicyMatrix: each policy meets each kind of server, with a dialer of the
-// caller's and with a ready connection. What was sent in the clear is told by the
+// TestPolicyMatrix: each policy meets each kind of server, by our dialer, by one of
+// the caller's, and on a ready connection. What was sent in the clear is told by the
 // server: never a secret, and a mail only where that was allowed.
 func TestPolicyMatrix(t *testing.T) {
 	t.Parallel()
@@ -285,27 +285,26 @@ func TestPolicyMatrix(t *testing.T) {
 		for policy, want := range byPolicy {
 			for _, auth := range []bool{false, true} {
 				for _, verified := range []bool{true, false} {
-					name := fmt.Sprintf("%s, policy %d, auth %v, verified %v", kind, policy, auth, verified)
-					like := servers[kind]
-					server := &mxServer{ehlo: like.ehlo, starttls: like.starttls, tls: like.tls, implicit: like.implicit}
-					synctest.Test(t, func(t *testing.T) {
-						mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: policy, DialContext: server.dial, TLSConfig: &tls.Config{ServerName: "localhost"}}
+					for how, meet := range meetings {
+						name := fmt.Sprintf("%s, policy %d, auth %v, verified %v, %s", kind, policy, auth, verified, how)
+						like := servers[kind]
+						server := &mxServer{ehlo: like.ehlo, starttls: like.starttls, tls: like.tls, implicit: like.implicit}
+						mailer := &smtp.Mailer{TLS: policy, TLSConfig: &tls.Config{ServerName: "localhost"}}
 						if verified {
 							mailer.TLSConfig.RootCAs = roots
 						}
 						if auth {
 							mailer.Auth = []smtp.Mechanism{smtp.Plain("ann", "secret")}
 						}
-						_, err := mailer.Send(t.Context(), letter("bob@example.net"))
-						mailer.Close()
-						synctest.Wait()
-						want := want
+						want, ours := want, how == "our dialer" && policy == smtp.TLSNone // on loopback, credentials may go
 						switch {
-						case want == clear && auth, want == mail && !verified && (policy != smtp.TLSOpportunistic || auth):
+						case how == "ready connection" && policy == smtp.TLSOpportunistic:
+							continue // That is a matter of the Mailer.
+						case want == clear && auth && !ours, want == mail && !verified && (policy != smtp.TLSOpportunistic || auth):
 							want = nothing
 						}
-						heard := server.clear.String()
-						got := nothing
+						err := meet(t, server, mailer)
+						heard, got := server.clear.String(), nothing
 						if server.mails > 0 {
 							got = mail
 							if strings.Contains(heard, "DATA") {
@@ -315,17 +314,86 @@ func TestPolicyMatrix(t *testing.T) {
 						if got != want || (err == nil) != (want != nothing) || server.mails > 1 {
 							t.Errorf("%s: %s, want %s: %v", name, got, want, err)
 						}
-						if strings.Contains(heard, "AUTH") || want != clear && strings.Contains(heard, "MAIL") {
+						if strings.Contains(heard, "AUTH") && !ours || want != clear && strings.Contains(heard, "MAIL") {
 							t.Errorf("%s: in the clear went %q", name, heard)
 						}
 						if server.dials > 1 && !(kind == "lies" && policy == smtp.TLSOpportunistic) {
 							t.Errorf("%s: %d connections", name, server.dials)
 						}
-					})
+					}
 				}
 			}
 		}
 	}
+}
+
+// meetings are the ways in which a client comes to its connection.
+var meetings = map[string]func(*testing.T, *mxServer, *smtp.Mailer) error{
+	"custom dialer": func(t *testing.T, server *mxServer, mailer *smtp.Mailer) (err error) {
+		synctest.Test(t, func(t *testing.T) {
+			mailer.Addr, mailer.DialContext = "mx.example.net:25", server.dial
+			_, err = mailer.Send(t.Context(), letter("bob@example.net"))
+			mailer.Close()
+		})
+		return err
+	},
+	"our dialer": func(t *testing.T, server *mxServer, mailer *smtp.Mailer) error {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				server.dials++
+				serving.Go(func() {
+					defer conn.Close()
+					server.serve(conn)
+				})
+			}
+		})
+		mailer.Addr = listener.Addr().String()
+		if server.implicit || server.ehlo == "" { // Somebody waits in vain.
+			mailer.Options.Timeouts = smtp.Timeouts{Greeting: 50 * time.Millisecond, Command: 50 * time.Millisecond}
+			if mailer.TLS == smtp.TLSImplicit && server.implicit {
+				mailer.Options.Timeouts = smtp.Timeouts{}
+			}
+		}
+		_, err = mailer.Send(t.Context(), letter("bob@example.net"))
+		mailer.Close()
+		listener.Close()
+		serving.Wait()
+		return err
+	},
+	"ready connection": func(t *testing.T, server *mxServer, mailer *smtp.Mailer) (err error) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := t.Context()
+			conn, _ := server.dial(ctx, "", "")
+			if mailer.TLS == smtp.TLSImplicit {
+				conn = tls.Client(conn, mailer.TLSConfig)
+			}
+			c := smtp.NewClient(conn, nil)
+			defer c.Close()
+			steps := []func() error{func() error { return c.Hello(ctx) }}
+			if mailer.TLS == smtp.TLSRequired {
+				steps = append(steps, func() error { return c.StartTLS(ctx, mailer.TLSConfig) }, steps[0])
+			}
+			if mailer.Auth != nil {
+				steps = append(steps, func() error { return c.Auth(ctx, mailer.Auth...) })
+			}
+			steps = append(steps, func() error { _, err := c.Send(ctx, letter("bob@example.net")); return err })
+			for _, step := range steps {
+				if err = step(); err != nil {
+					return
+				}
+			}
+		})
+		return err
+	},
 }
 
 // TestReadyConnections: the same servers met step by step on a connection that is
