@@ -141,11 +141,11 @@ func (c *Client) authBy(ctx context.Context, mechanism Mechanism, refusals []*Er
 	if failed == nil || !ok || failed.Reply.Code != 535 || c.failure != nil {
 		return failed
 	}
-	again, err := mechanism.Start(ctx, info)
-	if err != nil || again.(*bearer).token() == refused.token() {
+	client, err = mechanism.Start(ctx, info)
+	if again, ok := client.(*bearer); err != nil || !ok || again.token() == refused.token() {
 		return failed // Sources of tokens keep them: this one is all there is.
 	}
-	return c.authWith(ctx, op, mechanism.Name(), again)
+	return c.authWith(ctx, op, mechanism.Name(), client)
 }
 
 // mayShow refuses to use what is secret where others could see it: neither in
@@ -158,7 +158,7 @@ func (c *Client) mayShow(mechanism string) error {
 		return nil
 	case c.tls == nil:
 		return errors.New("the connection has no TLS, and no credentials are sent in the clear")
-	case c.anybody && !c.isVerified():
+	case c.opportunistic && !c.isVerified():
 		return errors.New("the certificate of the server is not verified, and no credentials are sent to nobody knows whom")
 	}
 	return nil
@@ -166,7 +166,7 @@ func (c *Client) mayShow(mechanism string) error {
 
 // authWith runs one exchange to its end.
 func (c *Client) authWith(ctx context.Context, op, name string, client sasl.Client) *Error {
-	failed := c.adviseAuth(op, c.authenticate(ctx, op, name, client), client)
+	failed := c.adviseAuth(c.authenticate(ctx, op, name, client), client)
 	if client, ok := client.(interface{ Done() error }); ok && failed == nil {
 		if err := client.Done(); err != nil {
 			failed = c.fail(ctx, op, err)
@@ -286,15 +286,9 @@ func (c *Client) cancelAuth(ctx context.Context, op string, cause error) error {
 }
 
 // adviseAuth adds what the mechanism knows of a refusal, or what usually mends it.
-func (c *Client) adviseAuth(op string, err error, client sasl.Client) *Error {
-	if err == nil {
-		return nil
-	}
-	e, ok := err.(*Error)
-	if !ok {
-		e = &Error{Op: op, Err: err}
-	}
-	if e.Reply.Code == 0 || e.Err != nil {
+func (c *Client) adviseAuth(err error, client sasl.Client) *Error {
+	e, _ := err.(*Error) // as all errors of steps are
+	if e == nil || e.Reply.Code == 0 || e.Err != nil {
 		return e
 	}
 	if client, ok := client.(interface{ refusal() error }); ok {

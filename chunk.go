@@ -87,14 +87,18 @@ func (s *chunkSink) take() {
 // refused waits for the replies to all the chunks, and returns the refusal of one
 // or what ended the session.
 func (s *chunkSink) refused() (answer, bool) {
+	s.expectNoMore()
+	for s.outstanding > 0 && s.client.failure == errIncomplete {
+		s.take()
+	}
+	return s.refusal, s.refusal.err != nil
+}
+
+func (s *chunkSink) expectNoMore() {
 	if s.due != nil && !s.over {
 		s.over = true
 		close(s.due)
-		for s.outstanding > 0 && s.client.failure == errIncomplete {
-			s.take()
-		}
 	}
-	return s.refusal, s.refusal.err != nil
 }
 
 // answer returns the answer to the end of data, or the word that ended the
@@ -109,12 +113,9 @@ func (s *chunkSink) answer(op, want string) answer {
 // close waits until nobody listens any more.
 func (s *chunkSink) close() {
 	s.afterPanic()
-	if s.due != nil && !s.over {
-		close(s.due)
-	}
-	for s.due != nil {
-		if _, more := <-s.heard; !more {
-			break
+	s.expectNoMore()
+	if s.due != nil {
+		for range s.heard {
 		}
 	}
 	s.client.link.setContent(false)

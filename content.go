@@ -32,12 +32,12 @@ type sink interface {
 // content sends a content and the end of data, and waits for the last words: one
 // reply, or in LMTP one for each of those accepted (RFC 2033, section 4.2). The
 // answers to the envelope behind it are nil if that was not sent.
-func (c *Client) content(ctx context.Context, t content) (ends, behind []answer) {
+func (c *Client) content(ctx context.Context, out content) (ends, behind []answer) {
 	ends = make([]answer, 1)
 	if c.opts.LMTP {
-		ends = make([]answer, t.accepted)
+		ends = make([]answer, out.accepted)
 	}
-	behind, stopped := c.writeContent(ctx, t, ends)
+	behind, stopped := c.writeContent(ctx, out, ends)
 	if stopped.err != nil {
 		for i := range ends {
 			ends[i] = stopped
@@ -48,13 +48,13 @@ func (c *Client) content(ctx context.Context, t content) (ends, behind []answer)
 
 // writeContent writes the content, and fills in the answers to its end; stopped
 // says why it has not been sent to its end.
-func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (behind []answer, stopped answer) {
-	if err := c.usable(ctx, t.form.Verb()); err != nil {
+func (c *Client) writeContent(ctx context.Context, out content, ends []answer) (behind []answer, stopped answer) {
+	if err := c.usable(ctx, out.form.Verb()); err != nil {
 		return nil, answer{err: err}
 	}
 	defer c.link.watch(ctx)()
 	if c.replies.Buffered() > 0 {
-		return nil, c.outOfTurn(ctx, t.form.Verb())
+		return nil, c.outOfTurn(ctx, out.form.Verb())
 	}
 	// Until the end of data no step may write, not even one that follows a panic
 	// of the body: it would become content.
@@ -63,31 +63,31 @@ func (c *Client) writeContent(ctx context.Context, t content, ends []answer) (be
 		c.block = make([]byte, 0, blockSize)
 	}
 	c.link.setContent(true)
-	s := c.newSink(ctx, t)
+	s := c.newSink(ctx, out)
 	defer s.close()
-	w := wire.NewContentWriter(t.form, c.block, s.write)
-	_, err := t.body.WriteTo(w)
+	w := wire.NewContentWriter(out.form, c.block, s.write)
+	_, err := out.body.WriteTo(w)
 	switch {
 	case err != nil && w.Err() == nil:
-		return nil, answer{err: c.fail(ctx, t.form.Verb(), contentError{err})}
+		return nil, answer{err: c.fail(ctx, out.form.Verb(), contentError{err})}
 	case w.Err() != nil:
-		return nil, c.stoppedBy(ctx, t, s, w.Err())
+		return nil, c.stoppedBy(ctx, out, s, w.Err())
 	case c.link.isStopped():
-		return nil, c.interrupted(t, s)
+		return nil, c.interrupted(out, s)
 	case ctx.Err() != nil:
-		return nil, answer{err: c.fail(ctx, t.form.Verb(), os.ErrDeadlineExceeded)}
+		return nil, answer{err: c.fail(ctx, out.form.Verb(), os.ErrDeadlineExceeded)}
 	}
-	return c.endContent(ctx, t, s, w, ends)
+	return c.endContent(ctx, out, s, w, ends)
 }
 
-func (c *Client) newSink(ctx context.Context, t content) sink {
+func (c *Client) newSink(ctx context.Context, out content) sink {
 	o := outlet{ctx: ctx, client: c, total: -1}
-	if sized, ok := t.body.(interface{ Len() (int64, bool) }); ok {
+	if sized, ok := out.body.(interface{ Len() (int64, bool) }); ok {
 		if n, known := sized.Len(); known {
 			o.total = n
 		}
 	}
-	if t.form >= wire.Chunks {
+	if out.form >= wire.Chunks {
 		return &chunkSink{outlet: o}
 	}
 	return &dataSink{outlet: o}
@@ -95,18 +95,18 @@ func (c *Client) newSink(ctx context.Context, t content) sink {
 
 // endContent writes the end of data and the envelope behind it, which goes in the
 // same write where that is safe, and reads what the server says to all that.
-func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.ContentWriter, ends []answer) (behind []answer, stopped answer) {
-	steps := t.ahead.behind()
+func (c *Client) endContent(ctx context.Context, out content, s sink, w *wire.ContentWriter, ends []answer) (behind []answer, stopped answer) {
+	steps := out.ahead.behind()
 	blocks, err := spell(steps)
 	if err != nil {
-		return nil, answer{err: c.fail(ctx, t.form.Verb(), err)}
+		return nil, answer{err: c.fail(ctx, out.form.Verb(), err)}
 	}
 	var inline []byte
 	if len(blocks) == 1 && isSocket(c.link.raw) {
 		inline, blocks = blocks[0].lines, nil
 	}
 	if left, err := wire.EndData(w, inline); err != nil {
-		return nil, c.endFailed(ctx, t, s, ends, left, err)
+		return nil, c.endFailed(ctx, out, s, ends, left, err)
 	}
 	c.link.setContent(false) // What follows is not: the last words do not stop it.
 	begun := func() int { return len(steps) }
@@ -128,10 +128,10 @@ func (c *Client) endContent(ctx context.Context, t content, s sink, w *wire.Cont
 
 // endFailed tells what became of a content whose end could not be written, or
 // was written and yet an error returned: then only the replies tell more.
-func (c *Client) endFailed(ctx context.Context, t content, s sink, ends []answer, left bool, err error) (stopped answer) {
+func (c *Client) endFailed(ctx context.Context, out content, s sink, ends []answer, left bool, err error) (stopped answer) {
 	overTLS := c.link.Conn != c.link.raw // crypto/tls may not count what it has written
 	if !left && (!overTLS || errors.Is(err, wire.ErrBareCR) || errors.Is(err, errRefused)) {
-		return c.stoppedBy(ctx, t, s, err)
+		return c.stoppedBy(ctx, out, s, err)
 	}
 	if !c.link.isStopped() && !c.link.lost(err) {
 		e := c.fail(ctx, endOfData, err)
@@ -156,9 +156,9 @@ var errIncomplete = errors.New("the content is not complete")
 
 // stoppedBy tells why the content could not be written: by the reply of the
 // server, if there is one, and not by what it made of the connection.
-func (c *Client) stoppedBy(ctx context.Context, t content, s sink, err error) answer {
+func (c *Client) stoppedBy(ctx context.Context, out content, s sink, err error) answer {
 	if errors.Is(err, wire.ErrBareCR) {
-		return answer{err: c.fail(ctx, t.form.Verb(), err)}
+		return answer{err: c.fail(ctx, out.form.Verb(), err)}
 	}
 	between := errors.Is(err, errRefused) // two chunks
 	answered := between || c.link.isStopped() || c.link.lost(err)
@@ -173,15 +173,15 @@ func (c *Client) stoppedBy(ctx context.Context, t content, s sink, err error) an
 		return refusal
 	}
 	if answered {
-		return c.interrupted(t, s)
+		return c.interrupted(out, s)
 	}
-	return answer{err: c.fail(ctx, t.form.Verb(), err)}
+	return answer{err: c.fail(ctx, out.form.Verb(), err)}
 }
 
 // interrupted takes the reply that came in the middle of the content, and closes
 // the connection without the end of data.
-func (c *Client) interrupted(t content, s sink) answer {
-	a := s.answer(t.form.Verb(), "")
+func (c *Client) interrupted(out content, s sink) answer {
+	a := s.answer(out.form.Verb(), "")
 	c.end(a.err)
 	return a
 }
@@ -218,9 +218,9 @@ func unknown(err error) error {
 	return err
 }
 
-// refusedMidway settles a content of which a chunk was refused when its end was already
-// on the way: the transaction has failed (RFC 3030, section 2). A server that
-// takes the end all the same may have delivered half a mail.
+// refusedMidway settles a content of which a chunk was refused when its end was
+// already on the way: the transaction has failed (RFC 3030, section 2). A server
+// that takes the end all the same may have delivered half a mail.
 func (c *Client) refusedMidway(ctx context.Context, s sink, ends []answer, refusal answer) {
 	if refusal.reply.Code == 0 {
 		unknown(refusal.err)

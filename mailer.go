@@ -138,7 +138,7 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 		return nil, err
 	}
 	c, err := m.open(ctx, to)
-	if c != nil && c.clearMayDo && ctx.Err() == nil {
+	if c != nil && c.fallBack && ctx.Err() == nil {
 		to.tls = TLSNone
 		c, err = m.open(ctx, to)
 	}
@@ -164,7 +164,7 @@ func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
 	// address a tunnel: neither protects the way to the server.
 	c.tls = nil
 	c.trusted = to.clear && m.DialContext == nil && isLocal(conn.RemoteAddr())
-	c.anybody = to.tls == TLSOpportunistic
+	c.opportunistic = to.tls == TLSOpportunistic
 	ready := false
 	defer func() {
 		if !ready { // Or a mechanism, or a hook, has panicked.
@@ -262,7 +262,7 @@ func (m *Mailer) begin(ctx context.Context, c *Client, to server, begun time.Tim
 		if err == nil {
 			err = c.Hello(ctx)
 			_, refused := alertOf(err) // In TLS 1.3 the server's part of the handshake ends here.
-			c.clearMayDo = refused && c.lenient
+			c.fallBack = refused && c.unchecked
 		}
 		if err != nil && (to.tls == TLSRequired || c.failure != nil || c.tls != nil) { // Else STARTTLS was refused.
 			return err

@@ -24,24 +24,25 @@ func OAuth(user string, token func(context.Context) (string, error)) []Mechanism
 
 // OAuthBearer returns the mechanism OAUTHBEARER (RFC 7628); see [OAuth].
 func OAuthBearer(user string, token func(context.Context) (string, error)) Mechanism {
-	return newBearer("OAUTHBEARER", token, "\x01", func(server ServerInfo, token string) string {
+	return newBearer("OAUTHBEARER", user, token, "\x01", func(server ServerInfo, token string) string {
 		host := ""
 		if server.Name != "" {
 			host = "host=" + server.Name + "\x01"
 		}
 		name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(user) // RFC 5801, section 4.
 		return "n,a=" + name + ",\x01" + host + "auth=Bearer " + token + "\x01\x01"
-	}, user)
+	})
 }
 
 // XOAUTH2 returns the mechanism XOAUTH2 of Google and Microsoft; see [OAuth].
 func XOAUTH2(user string, token func(context.Context) (string, error)) Mechanism {
-	return newBearer("XOAUTH2", token, "", func(_ ServerInfo, token string) string {
+	return newBearer("XOAUTH2", user, token, "", func(_ ServerInfo, token string) string {
 		return "user=" + user + "\x01auth=Bearer " + token + "\x01\x01"
-	}, user)
+	})
 }
 
-func newBearer(name string, source func(context.Context) (string, error), answer string, spell func(ServerInfo, string) string, user string) Mechanism {
+// newBearer is a mechanism that spells a token, and answers the reason of a refusal.
+func newBearer(name, user string, source func(context.Context) (string, error), answer string, spell func(server ServerInfo, token string) string) Mechanism {
 	return mechanism{name, func(ctx context.Context, server ServerInfo) (sasl.Client, error) {
 		if source == nil {
 			return nil, errors.New("there is no function that returns a token")

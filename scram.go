@@ -82,11 +82,11 @@ func newSCRAM(name string, hash scram.HashGeneratorFcn, user, password string, n
 		if err != nil {
 			return nil, err
 		}
-		conversation, err := converse(client, name, server)
-		if err != nil {
+		s := &scramClient{name: name, couldBind: couldBind(name, server)}
+		if s.conversation, err = converse(client, s, server); err != nil {
 			return nil, err
 		}
-		return &scramClient{name: name, conversation: conversation, couldBind: couldBind(name, server)}, nil
+		return s, nil
 	}}
 }
 
@@ -106,18 +106,19 @@ func prepareSCRAM(hash scram.HashGeneratorFcn, user, password string, nonce scra
 
 // converse begins a conversation that is bound to the TLS connection, if it is to
 // be. If it only could be, and the server offers nothing of the kind, it says so:
-// a server that did offer it sees that somebody took the offer away.
-func converse(client *scram.Client, name string, server ServerInfo) (*scram.ClientConversation, error) {
+// a server that did offer it sees that somebody took the offer away (RFC 5802,
+// section 6).
+func converse(client *scram.Client, s *scramClient, server ServerInfo) (*scram.ClientConversation, error) {
 	switch {
-	case isPlus(name) && !canBind(server):
+	case isPlus(s.name) && !canBind(server):
 		return nil, fmt.Errorf("there is no TLS 1.3 to bind to: %w", errors.ErrUnsupported)
-	case isPlus(name):
+	case isPlus(s.name):
 		binding, err := scram.NewTLSExporterBinding(server.TLS)
 		if err != nil {
 			return nil, fmt.Errorf("TLS has nothing to bind to (%v): %w", err, errors.ErrUnsupported)
 		}
 		return client.NewConversationWithChannelBinding(binding), nil
-	case couldBind(name, server):
+	case s.couldBind:
 		return client.NewConversationAdvertisingChannelBinding(), nil
 	}
 	return client.NewConversation(), nil
@@ -175,7 +176,8 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	return []byte(response), nil
 }
 
-// check looks at the server's first message for what the conversation does not.
+// check looks at the server's first message for what the conversation does not
+// (RFC 5802, section 5.1).
 func (s *scramClient) check(message string) error {
 	for attribute := range strings.SplitSeq(message, ",") {
 		value := attribute[min(2, len(attribute)):]

@@ -110,24 +110,24 @@ type Client struct {
 	trusted bool // no one can listen on the connection
 	block   []byte
 
-	greeted    bool
-	extensions map[string]string // by upper-case keyword; nil before EHLO
-	limits     limits            // of what the server takes
-	mails      int               // MAIL commands so far
-	domains    map[string]bool   // of recipients so far, where they are limited
-	tls        *tls.Conn         // nil: no TLS
-	verified   bool              // the certificate was checked
-	anybody    bool              // TLS is opportunistic: nobody asked that it be checked
-	lenient    bool              // and it is not
-	clearMayDo bool              // but has failed
-	mechanism  string            // that has authenticated us
-	inAuth     bool              // an exchange is under way
-	result     *Result           // of the transaction under way; nil: there is none
-	body       BodyType          // of the one that Mail has begun
-	secrets    []*wire.Command   // what no reply may bring into a log or an error
-	answered   bool              // a reply came since this was last set to false
-	inLoop     bool              // over SendAll: the next mail may be open already
-	failure    error             // what ended the session; nil: it goes on
+	greeted       bool
+	extensions    map[string]string // by upper-case keyword; nil before EHLO
+	limits        limits            // of what the server takes
+	mails         int               // MAIL commands so far
+	domains       map[string]bool   // of recipients so far, where they are limited
+	tls           *tls.Conn         // nil: no TLS
+	verified      bool              // the certificate was checked
+	opportunistic bool              // TLS is, as RFC 7435 has it
+	unchecked     bool              // so a bad certificate does not end the handshake
+	fallBack      bool              // the handshake failed all the same, and a connection in the clear may do
+	mechanism     string            // that has authenticated us
+	inAuth        bool              // an exchange is under way
+	result        *Result           // of the transaction under way; nil: there is none
+	body          BodyType          // of the one that Mail has begun
+	secrets       []*wire.Command   // what no reply may bring into a log or an error
+	answered      bool              // a reply came since this was last set to false
+	inLoop        bool              // over SendAll: the next mail may be open already
+	failure       error             // what ended the session; nil: it goes on
 }
 
 // NewClient returns a session on conn, which it owns from now on: close the

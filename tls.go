@@ -53,15 +53,15 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 	// as that of a pinned key: so that one is not taken away.
 	callers := config.VerifyConnection != nil || config.VerifyPeerCertificate != nil
 	pinned := callers && config.InsecureSkipVerify
-	if c.lenient = c.anybody && !callers; c.lenient {
+	if c.unchecked = c.opportunistic && !callers; c.unchecked {
 		config.InsecureSkipVerify = true
 	}
 	over := tls.Client(c.link.Conn, config)
 	if err := c.shakeHands(ctx, op, over); err != nil {
-		c.clearMayDo = c.lenient
+		c.fallBack = c.unchecked
 		return err
 	}
-	c.verified = pinned || len(over.ConnectionState().VerifiedChains) > 0 || c.lenient && verify(over.ConnectionState(), config) == nil
+	c.verified = pinned || len(over.ConnectionState().VerifiedChains) > 0 || c.unchecked && verify(over.ConnectionState(), config) == nil
 	c.tls, c.link.Conn = over, over
 	c.replies = wire.NewReplyReader(c.link)
 	c.extensions, c.result = nil, nil // RFC 3207, section 4.2.

@@ -195,7 +195,7 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 		next = nil // The rest of this message comes first.
 	}
 	failed := t.result.firstError()
-	ahead := (*transaction)(nil)
+	var ahead *transaction
 	switch {
 	case t.refused != nil && t.invited():
 		c.end(t.refused) // Nobody knows whose mail the content would become.
@@ -256,7 +256,9 @@ func (c *Client) deliver(ctx context.Context, t *transaction, body io.WriterTo, 
 // group the envelope of the transaction that comes next, if there is one. That is
 // asked for before the content begins, lest its end waits for it.
 func (c *Client) contentBefore(ctx context.Context, next func() *outgoing, result *Result, body content) (ahead *transaction) {
-	if !c.opts.LMTP || len(result.open()) == 1 { // Where replies are too few, others must not stand in for them.
+	// RFC 2033, section 4.2: several replies may be due. Where a server says too
+	// few, the one to RSET must not stand in for them.
+	if !c.opts.LMTP || len(result.open()) == 1 {
 		body.ahead = c.following(next)
 	}
 	behind := c.conclude(ctx, result, body)
