@@ -28,6 +28,11 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			err = c.Noop(ctx)
 		case "reset":
 			err = c.Reset(ctx)
+		case "command":
+			var reply smtp.Reply
+			if reply, err = c.Command(ctx, with["command"]); err == nil {
+				report = append(report, reply.String())
+			}
 		case "quit":
 			err = c.Quit(ctx)
 		case "mail":

@@ -216,6 +216,21 @@ func ExampleTrace() {
 	// 100 %
 }
 
+// An extension with a command of its own, such as XCLIENT, by which Postfix is told
+// for whom a proxy speaks. The server begins anew, and so does the Client.
+func ExampleClient_Command() {
+	asProxy := func(c *smtp.Client) error {
+		if _, ok := c.Extension("XCLIENT"); !ok {
+			return errors.ErrUnsupported
+		}
+		if _, err := c.Command(ctx, "XCLIENT ADDR=192.0.2.1 NAME=client.example.com"); err != nil {
+			return err
+		}
+		return c.Hello(ctx)
+	}
+	_ = asProxy
+}
+
 // A source of tokens, such as the TokenSource of golang.org/x/oauth2.
 func ExampleOAuth() {
 	source := tokenSource{} // config.TokenSource(ctx, token)

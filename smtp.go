@@ -419,6 +419,22 @@ func (c *Client) Noop(ctx context.Context) error {
 	return err
 }
 
+// Command sends a line of an extension that has no step of its own, such as ETRN or
+// XCLIENT, after which Hello must follow. It is logged as it is. What would end the
+// dialogue of commands, or concerns a transaction, is refused.
+func (c *Client) Command(ctx context.Context, line string) (Reply, error) {
+	verb, _, _ := strings.Cut(line, " ")
+	switch verb = strings.ToUpper(verb); verb {
+	case "EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT":
+		return Reply{}, &FieldError{"Command", fmt.Errorf("%s has a step of its own", verb)}
+	}
+	command := wire.ParseCommand(line)
+	if _, err := command.Bytes(); err != nil {
+		return Reply{}, &FieldError{"Command", err}
+	}
+	return c.do(ctx, verb, command)
+}
+
 // Quit says goodbye and closes the connection, whatever the server answers.
 func (c *Client) Quit(ctx context.Context) error {
 	defer c.Close()

@@ -28,6 +28,22 @@ func NewCommand(verb string) *Command {
 	return &Command{line: []byte(verb)}
 }
 
+// ParseCommand takes a whole line that somebody else has spelled: a verb, and what
+// follows it in printable ASCII.
+func ParseCommand(line string) *Command {
+	c := &Command{line: []byte(line)}
+	verb, _, _ := strings.Cut(line, " ")
+	if !isKeyword(verb) {
+		c.fail("%q is no command", line)
+	}
+	for i := range len(line) {
+		if line[i] > '~' {
+			c.fail("a command holds %q", line[i])
+		}
+	}
+	return c
+}
+
 // From appends a reverse-path (RFC 5321, section 4.1.2); the empty mailbox is
 // the null reverse-path.
 func (c *Command) From(mailbox string) *Command {

@@ -86,6 +86,7 @@ func TestCommandRefuses(t *testing.T) {
 		"domain":           func(s string) *wire.Command { return wire.NewCommand("RCPT").To("a@" + s) },
 		"local part":       func(s string) *wire.Command { return wire.NewCommand("RCPT").To(s + "@example.net") },
 		"parameter":        func(s string) *wire.Command { return wire.NewCommand("MAIL").From("").Param(s, "1") },
+		"whole line":       func(s string) *wire.Command { return wire.ParseCommand(strings.ReplaceAll(s, " ", "\n")) },
 		"mechanism":        func(s string) *wire.Command { return wire.NewCommand("AUTH").Keyword(s) },
 		"smuggled in path": func(s string) *wire.Command { return wire.NewCommand("MAIL").From("a@b> SIZE=1 " + s) },
 	}
