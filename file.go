@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +76,27 @@ func (f File) open() (io.ReadCloser, error) {
 	return source, err
 }
 
+// limit ends the reading of a file as soon as it is seen not to have its size.
+func (f File) limit(source io.Reader) io.Reader {
+	if f.Size > 0 {
+		return io.LimitReader(source, max(f.Size, f.Size+1)) // which may overflow
+	}
+	return source
+}
+
+// contextReader reads no more once the context has ended.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, contextError(r.ctx)
+	}
+	return r.Reader.Read(p)
+}
+
 // attachment is a File on its way into a message.
 type attachment struct {
 	File
@@ -109,22 +131,15 @@ func (a *attachment) check() error {
 	return nil
 }
 
-func (a *attachment) ready(open bool) error {
-	if open {
-		return a.open()
-	}
-	return a.check()
-}
-
 // open checks the file, opens it and reads a first piece, so that a missing
 // file, or a folder in its place, is found before MAIL.
-func (a *attachment) open() error {
+func (a *attachment) open(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
 	mediaType, _ := a.mediaType()
 	if mediaType == "message/rfc822" {
-		if err := a.examine(); err != nil {
+		if err := a.examine(ctx); err != nil {
 			return &FieldError{a.field, err}
 		}
 	}
@@ -150,13 +165,13 @@ func (a *attachment) open() error {
 
 // examine finds out whether an attached message can go as it is: RFC 2046,
 // section 5.2.1 allows no encoding for it.
-func (a *attachment) examine() error {
+func (a *attachment) examine(ctx context.Context) error {
 	source, err := a.File.open()
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	a.sevenBit, err = format.IsSevenBit(source, a.boundary)
+	a.sevenBit, err = format.IsSevenBit(contextReader{ctx, a.limit(source)}, a.boundary)
 	return err
 }
 
@@ -243,11 +258,7 @@ func (a *attachment) encode(w io.Writer) (int64, error) {
 		return counted.n, err
 	}
 	encoder := format.NewBase64Writer(w)
-	var source io.Reader = a.source
-	if a.Size > 0 {
-		source = io.LimitReader(source, a.Size+1) // enough to see that it is wrong
-	}
-	n, err := io.Copy(encoder, source)
+	n, err := io.Copy(encoder, a.limit(a.source))
 	if err == nil {
 		err = encoder.Close()
 	}

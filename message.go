@@ -121,7 +121,11 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 	}
 	filled.fillTypes()
 	filled.fillContentIDs()
-	d, err := filled.build(open)
+	each := (*attachment).check
+	if open {
+		each = func(a *attachment) error { return a.open(ctx) }
+	}
+	d, err := filled.build(each)
 	if err != nil {
 		return p, err
 	}
@@ -156,7 +160,7 @@ func (p *prepared) envelope() Envelope {
 		e.Size = n
 	}
 	if p.raw != nil {
-		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header
+		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header // the kinds are in the same order
 	}
 	return e
 }
@@ -345,9 +349,9 @@ func (d *draft) close() {
 }
 
 // build makes the draft, and closes what was opened if it cannot.
-func (m *Message) build(open bool) (*draft, error) {
+func (m *Message) build(each func(*attachment) error) (*draft, error) {
 	d := &draft{boundary: m.boundary()}
-	if err := d.build(m, open); err != nil {
+	if err := d.build(m, each); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -356,20 +360,20 @@ func (m *Message) build(open bool) (*draft, error) {
 
 // build makes the tree of the message, in which no level is there without need:
 // mixed{alternative{text, related{html, inline…}}, attachments…}.
-func (d *draft) build(m *Message, open bool) error {
+func (d *draft) build(m *Message, each func(*attachment) error) error {
 	header, err := m.header()
 	if err != nil {
 		return err
 	}
-	inline, err := d.add("Inline", m.Inline, open)
+	inline, err := d.add("Inline", m.Inline, each)
 	if err != nil {
 		return err
 	}
-	others, err := d.add("Alternatives", m.Alternatives, open)
+	others, err := d.add("Alternatives", m.Alternatives, each)
 	if err != nil {
 		return err
 	}
-	attached, err := d.add("Attachments", m.Attachments, open)
+	attached, err := d.add("Attachments", m.Attachments, each)
 	if err != nil {
 		return err
 	}
@@ -391,12 +395,12 @@ func (d *draft) build(m *Message, open bool) error {
 var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachment"}
 
 // add makes parts of files, after they were checked or even opened.
-func (d *draft) add(field string, list []File, open bool) ([]*format.Part, error) {
+func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
 	var parts []*format.Part
 	for i, file := range list {
 		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary}
 		d.files = append(d.files, a)
-		if err := a.ready(open); err != nil {
+		if err := each(a); err != nil {
 			return nil, err
 		}
 		part, err := a.part()

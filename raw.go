@@ -113,27 +113,6 @@ func (r *raw) examine(ctx context.Context) error {
 	return err
 }
 
-// contextReader reads no more once the context has ended.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, contextError(r.ctx)
-	}
-	return r.Reader.Read(p)
-}
-
-// limit ends the reading of a file as soon as it is seen not to have its size.
-func (r *raw) limit(source io.Reader) io.Reader {
-	if r.Size > 0 {
-		return io.LimitReader(source, max(r.Size, r.Size+1)) // which may overflow
-	}
-	return source
-}
-
 func (r *raw) checkSize(scanner *format.Scanner) error {
 	switch n := scanner.Octets(); {
 	case r.Size > 0 && n > r.Size:

@@ -212,6 +212,33 @@ func TestEndlessRaw(t *testing.T) {
 	})
 }
 
+// TestEndlessAttachedMessage: the same for a message in a message, which is read to
+// see whether it can go as it is.
+func TestEndlessAttachedMessage(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	reads := 0
+	m := letter("bob@example.net")
+	m.Attachments = []smtp.File{{Name: "a.eml", Type: "message/rfc822", Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			if reads++; reads > 10 {
+				cancel()
+			}
+			return copy(p, "endless\r\n"), nil
+		})), nil
+	}}}
+	inSession(t, nil, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		var field *smtp.FieldError
+		if _, err := c.Send(ctx, m); !errors.As(err, &field) || !errors.Is(err, context.Canceled) || reads > 20 {
+			t.Errorf("after %d reads: %v", reads, err)
+		}
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // TestRawIsWhatItIs: what the envelope says of its body does not change how it is
 // sent.
 func TestRawIsWhatItIs(t *testing.T) {
