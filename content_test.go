@@ -23,7 +23,7 @@ type recorder struct {
 	ended   bool          // by the end of data
 	verbs   string        // of the commands
 	mail    string        // the last MAIL command
-	offers  string        // an extension
+	offers  string        // extensions, with commas between them
 	lmtp    bool          // it answers for each recipient
 	auth    func() string // its reply to AUTH; nil: it welcomes everybody
 
@@ -62,7 +62,7 @@ func (r *recorder) serve(conn net.Conn) {
 		reply = "250 ok"
 		switch verb {
 		case "EHLO", "LHLO":
-			reply = "250-mx.example.net\r\n250-HELP\r\n250 " + r.offers
+			reply = "250-mx.example.net\r\n250-" + strings.ReplaceAll(r.offers, ", ", "\r\n250-") + "\r\n250 HELP"
 		case "AUTH":
 			switch reply = "235 welcome"; {
 			case r.auth != nil:
@@ -331,7 +331,7 @@ func TestAttachmentFailsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	for kind, connection := range inBothForms() {
 		for name, file := range map[string]smtp.File{
-			"early":       {Name: "a", Open: broken(100)},
+			"early":       {Name: "a.pdf", Open: broken(100)},
 			"late":        {Name: "a", Open: broken(3 << 20)},
 			"wrong size":  {Name: "a", Size: 4, Open: opener("12345")},
 			"in the mail": {Name: "a.eml", Type: "message/rfc822", Open: changing("Subject: x\r\n\r\n", "Subject: x\r\n\r\nGrüße\r\n")},

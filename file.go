@@ -11,11 +11,13 @@ import (
 	"io/fs"
 	"maps"
 	"mime"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/postrider/smtp/internal/format"
 )
@@ -27,10 +29,14 @@ type File struct {
 	// it, and is a name, not a path.
 	Name string
 
-	// Type is the media type. If empty, it follows from the extension of Name, by
-	// the table of package mime, or is application/octet-stream. So are messages
-	// that are not 7-bit text with CRLF, for these may not be encoded.
+	// Type is the media type. If empty, it follows from the extension of Name, or
+	// else from the content; text gets a charset if it begins as UTF-8 does. Messages
+	// that are not 7-bit text with CRLF go as application/octet-stream, since these
+	// may not be encoded.
 	Type string
+
+	// Description is what the file is, for readers that show it; it may be empty.
+	Description string
 
 	// ContentID is what "cid:" in the HTML refers to. If empty, an inline file
 	// gets one, and "cid:" with its Name in the HTML is made to refer to it.
@@ -64,7 +70,7 @@ func FileBytes(name string, data []byte) File {
 }
 
 func (f File) isSet() bool {
-	return f.Open != nil || f.Name != "" || f.Type != "" || f.ContentID != "" || f.Size != 0
+	return f.Open != nil || f.Size != 0 || f.Name+f.Type+f.Description+f.ContentID != ""
 }
 
 // open calls Open, and does not take nil for content.
@@ -100,8 +106,10 @@ func (r contextReader) Read(p []byte) (int, error) {
 // attachment is a File on its way into a message.
 type attachment struct {
 	File
-	field       string        // where the message holds it, for errors
-	disposition string        // empty: it is one of several forms of the content
+	field       string // where the message holds it, for errors
+	disposition string // empty: it is one of several forms of the content
+	mediaType   string // from Type, or else from the content
+	params      map[string]string
 	sevenBit    bool          // a message/rfc822 that can go as it is
 	boundary    string        // what a file that goes as it is must not hold
 	source      io.ReadCloser // nil: not open
@@ -123,8 +131,10 @@ func (a *attachment) check() error {
 	if err := format.CheckText(a.Name); err != nil {
 		return &FieldError{a.field + ".Name", err}
 	}
+	a.mediaType = "application/octet-stream"
 	if a.Type != "" {
-		if _, _, err := mime.ParseMediaType(a.Type); err != nil || !strings.Contains(a.Type, "/") {
+		var err error
+		if a.mediaType, a.params, err = mime.ParseMediaType(a.Type); err != nil || !strings.Contains(a.mediaType, "/") {
 			return &FieldError{a.field + ".Type", fmt.Errorf("%q is no media type", a.Type)}
 		}
 	}
@@ -137,8 +147,7 @@ func (a *attachment) open(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	mediaType, _ := a.mediaType()
-	if mediaType == "message/rfc822" {
+	if a.mediaType == "message/rfc822" {
 		if err := a.examine(ctx); err != nil {
 			return &FieldError{a.field, err}
 		}
@@ -152,15 +161,56 @@ func (a *attachment) open(ctx context.Context) error {
 			a.onDisk = info.Size()
 		}
 	}
-	ahead := bufio.NewReaderSize(source, 32<<10)
+	ahead := bufio.NewReaderSize(source, aheadSize)
 	a.source = struct {
 		io.Reader
 		io.Closer
 	}{ahead, source}
-	if _, err := ahead.Peek(1); err != nil && err != io.EOF {
+	if err := a.settleType(ahead); err != nil {
 		return &FieldError{a.field, err}
 	}
 	return nil
+}
+
+// aheadSize is how much of a file is read before MAIL, at most.
+const aheadSize = 32 << 10
+
+// settleType finds the type of a file that states none, and whether text is UTF-8,
+// in its beginning.
+func (a *attachment) settleType(ahead *bufio.Reader) error {
+	wanted := 1
+	if a.Type == "" || a.isText() {
+		wanted = aheadSize
+	}
+	head, err := ahead.Peek(wanted)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if a.Type == "" && len(head) > 0 {
+		// Of any text, it says that it is UTF-8.
+		detected := strings.TrimSuffix(http.DetectContentType(head), "; charset=utf-8")
+		a.mediaType, a.params, _ = mime.ParseMediaType(detected)
+	}
+	if a.isText() && beginsAsUTF8(head) {
+		a.params["charset"] = "utf-8"
+	}
+	return nil
+}
+
+// isText tells whether the file is text of which nobody has said the charset.
+func (a *attachment) isText() bool {
+	return strings.HasPrefix(a.mediaType, "text/") && a.params["charset"] == ""
+}
+
+// beginsAsUTF8 tells whether head is UTF-8, of which it may hold no more than the
+// beginning.
+func beginsAsUTF8(head []byte) bool {
+	for cut := 1; cut < utf8.UTFMax && len(head) == aheadSize; cut++ {
+		if last := head[len(head)-cut:]; utf8.RuneStart(last[0]) && !utf8.FullRune(last) {
+			head = head[:len(head)-cut]
+		}
+	}
+	return utf8.Valid(head)
 }
 
 // examine finds out whether an attached message can go as it is: RFC 2046,
@@ -175,15 +225,6 @@ func (a *attachment) examine(ctx context.Context) error {
 	return err
 }
 
-// mediaType returns the type to declare, and its parameters.
-func (a *attachment) mediaType() (string, map[string]string) {
-	mediaType, params, err := mime.ParseMediaType(a.Type)
-	if err != nil {
-		return "application/octet-stream", nil
-	}
-	return mediaType, params
-}
-
 // sorted returns the parameters of a type in the order of their names.
 func sorted(params map[string]string) []format.Param {
 	var list []format.Param
@@ -195,7 +236,7 @@ func sorted(params map[string]string) []format.Param {
 
 // part describes the file for the tree of the message.
 func (a *attachment) part() (*format.Part, error) {
-	mediaType, params := a.mediaType()
+	mediaType, params := a.mediaType, a.params
 	encoding := format.Base64
 	switch { // What may not be encoded, and would have to be, goes as mere octets.
 	case a.sevenBit:
@@ -211,6 +252,9 @@ func (a *attachment) part() (*format.Part, error) {
 	}
 	if a.ContentID != "" {
 		f.identifiers(a.field+".ContentID", "Content-ID", a.ContentID)
+	}
+	if a.Description != "" {
+		f.of(a.field + ".Description")(format.ASCII.Text("Content-Description", a.Description))
 	}
 	return &format.Part{Fields: f.list, Content: a.write, Size: a.encodedSize()}, f.err
 }

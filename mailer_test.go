@@ -245,7 +245,7 @@ func TestOneMessageManySenders(t *testing.T) {
 	message.MessageID = ""
 	before := snapshot(message)
 	var senders sync.WaitGroup
-	ids := make([]string, 50)
+	ids := make([]string, 100)
 	for i := range ids {
 		senders.Go(func() {
 			result, err := mailer.Send(t.Context(), message)

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
@@ -31,7 +29,7 @@ type Address = mail.Address
 type Message struct {
 	From    Address   // required, unless there is Raw
 	Sender  *Address  // who sends on behalf of From; nil: From does
-	To, Cc  []Address // shown, and sent to
+	To, Cc  []Address // shown, and sent to; {"Club members", ":;"} is a group, of which only the name is shown
 	Bcc     []Address // sent to, and never written anywhere in the message
 	ReplyTo []Address // where answers go; empty: to From
 
@@ -41,12 +39,20 @@ type Message struct {
 
 	InReplyTo, References []string // message identifiers; brackets may be left out
 
-	Header Header // further fields, such as X-Campaign; not those that have a place here
+	Importance    Importance
+	AutoSubmitted AutoSubmitted // for notifications and automatic answers
+	List          List          // for newsletters and mailing lists
+	Header        Header        // further fields, such as X-Campaign; not those that have a place here
 
 	Text, HTML string // the same content in two forms; either may be empty; lines end in CRLF or LF
-	// Alternatives are further forms of the same content, as text/calendar for an
-	// invitation; each needs its Type, and no Name. Readers show the last one that
-	// they know: AMP goes before the HTML, all others go behind it.
+
+	// Calendar is an iCalendar object with a METHOD (RFC 5545, RFC 6047). Readers
+	// show an invitation, or what else the METHOD says; it is attached as well.
+	Calendar string
+
+	// Alternatives are further forms of the same content; each needs its Type, and
+	// no Name. Readers show the last one that they know: AMP goes before the HTML,
+	// all others go behind it.
 	Alternatives []File
 
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
@@ -62,13 +68,6 @@ type Message struct {
 	// that is Sender or From; without any To, that is To, Cc and Bcc, each once.
 	Delivery Envelope
 }
-
-// Header lists header fields in their order; names may be repeated. Text that is
-// not ASCII becomes encoded words (RFC 2047).
-type Header []HeaderField
-
-// HeaderField is one field, without its line end and without folding.
-type HeaderField struct{ Name, Value string }
 
 // Prepare returns a copy that is checked, and has its Date, MessageID and Delivery
 // set: what it writes is the same each time. Send does this itself; it is for those
@@ -197,7 +196,7 @@ func (m *Message) clone() *Message {
 		*list = slices.Clone(*list)
 	}
 	p.InReplyTo, p.References = slices.Clone(p.InReplyTo), slices.Clone(p.References)
-	p.Header = slices.Clone(p.Header)
+	p.Header, p.List = slices.Clone(p.Header), p.List.clone()
 	p.Alternatives, p.Inline, p.Attachments = slices.Clone(p.Alternatives), slices.Clone(p.Inline), slices.Clone(p.Attachments)
 	p.Delivery.To, p.Delivery.Params = slices.Clone(p.Delivery.To), slices.Clone(p.Delivery.Params)
 	for i, recipient := range p.Delivery.To {
@@ -230,6 +229,9 @@ func (m *Message) recipients() []Recipient {
 	seen := map[string]bool{}
 	for _, address := range slices.Concat(m.To, m.Cc, m.Bcc) {
 		key := address.Address
+		if key == format.EmptyGroup {
+			continue
+		}
 		if mailbox, err := ToASCII(key); err == nil {
 			at := strings.LastIndexByte(mailbox, '@')
 			key = mailbox[:at] + strings.ToLower(mailbox[at:])
@@ -320,276 +322,4 @@ func referenceTo(name string) *regexp.Regexp {
 		spellings = append(spellings, regexp.QuoteMeta(spelling))
 	}
 	return regexp.MustCompile(`(?i:\bcid:)(?:` + strings.Join(spellings, "|") + `)($|["'<>()\s,;&#])`)
-}
-
-// draft is a message ready for writing.
-type draft struct {
-	body
-	boundary string
-	files    []*attachment
-	raw      *raw // nil: it is built
-}
-
-// body is what a draft writes, and its size, if that is known without reading.
-type body interface {
-	io.WriterTo
-	Len() (n int64, known bool)
-}
-
-func (d *draft) close() {
-	if d == nil {
-		return
-	}
-	if d.raw != nil {
-		d.raw.close()
-	}
-	for _, file := range d.files {
-		file.close()
-	}
-}
-
-// build makes the draft, and closes what was opened if it cannot.
-func (m *Message) build(each func(*attachment) error) (*draft, error) {
-	d := &draft{boundary: m.boundary()}
-	if err := d.build(m, each); err != nil {
-		d.close()
-		return nil, err
-	}
-	return d, nil
-}
-
-// build makes the tree of the message, in which no level is there without need:
-// mixed{alternative{text, related{html, inline…}}, attachments…}.
-func (d *draft) build(m *Message, each func(*attachment) error) error {
-	header, err := m.header()
-	if err != nil {
-		return err
-	}
-	inline, err := d.add("Inline", m.Inline, each)
-	if err != nil {
-		return err
-	}
-	others, err := d.add("Alternatives", m.Alternatives, each)
-	if err != nil {
-		return err
-	}
-	attached, err := d.add("Attachments", m.Attachments, each)
-	if err != nil {
-		return err
-	}
-	if m.HTML == "" { // Nothing shows the inline files: they stand beside the text.
-		inline, attached = nil, append(inline, attached...)
-	}
-	body, err := d.shown(m, inline, others)
-	if err != nil {
-		return err
-	}
-	whole := d.multipart("mixed", append([]*format.Part{body}, attached...))
-	whole.Fields = append(header, whole.Fields...)
-	d.body = whole
-	return nil
-}
-
-// dispositions are those of the fields of a message that hold files (RFC 2183). An
-// alternative has none: it is shown, or it is not there.
-var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachment"}
-
-// add makes parts of files, after they were checked or even opened.
-func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
-	var parts []*format.Part
-	for i, file := range list {
-		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary}
-		d.files = append(d.files, a)
-		if err := each(a); err != nil {
-			return nil, err
-		}
-		part, err := a.part()
-		if err != nil {
-			return nil, err
-		}
-		if a.ContentID != "" && slices.ContainsFunc(d.files[:len(d.files)-1], func(other *attachment) bool { return other.ContentID == a.ContentID }) {
-			return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", a.ContentID)}
-		}
-		parts = append(parts, part)
-	}
-	return parts, nil
-}
-
-// shown makes the part that a reader shows: text, HTML, another form, or a choice
-// of them, the plainest first (RFC 2046, section 5.1.4).
-func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, error) {
-	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
-		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
-	}
-	var forms []*format.Part
-	if m.Text != "" || m.HTML == "" && len(others) == 0 {
-		text, err := d.text("Text", "text/plain", m.Text)
-		if err != nil {
-			return nil, err
-		}
-		forms = append(forms, text)
-	}
-	for i, file := range m.Alternatives {
-		if strings.HasPrefix(strings.ToLower(file.Type), "text/x-amp-html") {
-			forms, others[i] = append(forms, others[i]), nil
-		}
-	}
-	if m.HTML != "" {
-		related, err := d.text("HTML", "text/html", m.HTML)
-		if err != nil {
-			return nil, err
-		}
-		forms = append(forms, d.multipart("related", append([]*format.Part{related}, inline...)))
-	}
-	for _, other := range others {
-		if other != nil {
-			forms = append(forms, other)
-		}
-	}
-	return d.multipart("alternative", forms), nil
-}
-
-// text makes a part of text in UTF-8.
-func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
-	body, err := format.NewTextBody(text, d.boundary)
-	if err != nil {
-		return nil, &FieldError{field, err}
-	}
-	var f fields
-	f.of(field)(format.Value("Content-Type", mediaType, format.Param{Name: "charset", Value: "utf-8"}))
-	f.of(field)(format.Words("Content-Transfer-Encoding", body.Encoding))
-	return &format.Part{Fields: f.list, Content: body.Write, Size: body.Len()}, f.err
-}
-
-// multipart joins parts to a multipart of a subtype; one part stays as it is.
-func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	boundary := d.boundary + subtype
-	params := []format.Param{{Name: "boundary", Value: boundary}}
-	if subtype == "related" { // RFC 2387, section 3.1 requires the type of the root.
-		params = append(params, format.Param{Name: "type", Value: "text/html"})
-	}
-	field, err := format.Value("Content-Type", "multipart/"+subtype, params...)
-	if err != nil {
-		panic(err) // unreachable: all of it is constants and a digest
-	}
-	return &format.Part{Fields: []format.Field{field}, Boundary: boundary, Parts: parts}
-}
-
-// boundary begins every boundary of the message. It follows from the
-// Message-ID, so that the same message is written again, and holds "=_", which
-// neither quoted-printable nor base64 can (RFC 2045, section 6.7).
-func (m *Message) boundary() string { return "=_" + m.digest() + "_" }
-
-// digest stands for the Message-ID where not all characters of that may stand.
-func (m *Message) digest() string {
-	digest := sha256.Sum256([]byte(m.MessageID))
-	return hex.EncodeToString(digest[:12])
-}
-
-// header makes the fields of the message. Bcc is checked with the others, and
-// not among them.
-func (m *Message) header() ([]format.Field, error) {
-	var f, hidden fields
-	f.of("Date")(format.Date("Date", m.Date), nil)
-	f.address("From", m.From)
-	if m.Sender != nil {
-		f.address("Sender", *m.Sender)
-	}
-	f.addresses("ReplyTo", "Reply-To", m.ReplyTo)
-	f.addresses("To", "To", m.To)
-	f.addresses("Cc", "Cc", m.Cc)
-	hidden.addresses("Bcc", "Bcc", m.Bcc)
-	f.identifiers("MessageID", "Message-ID", m.MessageID)
-	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
-	f.identifiers("References", "References", m.References...)
-	if m.Subject != "" {
-		f.of("Subject")(format.Text("Subject", m.Subject))
-	}
-	for i, field := range m.Header {
-		f.further(fmt.Sprintf("Header[%d]", i), field)
-	}
-	f.of("MIME-Version")(format.Words("MIME-Version", "1.0"))
-	return f.list, cmp.Or(f.err, hidden.err)
-}
-
-// fields collects header fields, and the first error under the name of the
-// field of Message that it comes from.
-type fields struct {
-	list []format.Field
-	err  error
-}
-
-// of returns what adds the field made from source, or keeps its error.
-func (f *fields) of(source string) func(format.Field, error) {
-	return func(field format.Field, err error) {
-		if err != nil && f.err == nil {
-			f.err = &FieldError{source, err}
-		}
-		f.list = append(f.list, field)
-	}
-}
-
-// owned are the fields that a Message writes by itself, or not at all.
-var owned = []string{"from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "in-reply-to", "references", "mime-version"}
-
-// further adds a field of the caller's own.
-func (f *fields) further(source string, field HeaderField) {
-	name := strings.ToLower(field.Name)
-	var err error
-	switch {
-	case slices.Contains(owned, name), strings.HasPrefix(name, "content-"):
-		err = fmt.Errorf("%s is not set in this way", field.Name)
-	case field.Name == "" || len(field.Name) > 76 || strings.ContainsFunc(field.Name, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) // RFC 2045, section 5.1: a token.
-	}):
-		err = fmt.Errorf("%q is no name of a header field", field.Name)
-	case strings.TrimSpace(field.Value) == "":
-		err = fmt.Errorf("%s has no value", field.Name)
-	}
-	if err != nil {
-		f.of(source)(format.Field{}, err)
-		return
-	}
-	f.of(source)(format.Text(field.Name, field.Value))
-}
-
-func (f *fields) address(name string, address Address) {
-	f.of(name)(format.Mailboxes(name, []format.Mailbox{f.mailbox(name, address)}))
-}
-
-// addresses adds an address field, if there is any address.
-func (f *fields) addresses(source, name string, list []Address) {
-	var mailboxes []format.Mailbox
-	for i, address := range list {
-		mailboxes = append(mailboxes, f.mailbox(fmt.Sprintf("%s[%d]", source, i), address))
-	}
-	if len(list) > 0 {
-		f.of(source)(format.Mailboxes(name, mailboxes))
-	}
-}
-
-func (f *fields) mailbox(source string, address Address) format.Mailbox {
-	mailbox, err := ToASCII(address.Address)
-	if err != nil && f.err == nil {
-		f.err = &FieldError{source, err}
-	}
-	return format.Mailbox{Name: address.Name, Address: mailbox}
-}
-
-// identifiers adds a field of message identifiers, if there is any.
-func (f *fields) identifiers(source, name string, list ...string) {
-	var words []string
-	for _, id := range list {
-		word, err := messageID(id)
-		if err != nil && f.err == nil {
-			f.err = &FieldError{source, err}
-		}
-		words = append(words, word)
-	}
-	if len(list) > 0 {
-		f.of(source)(format.Words(name, words...))
-	}
 }

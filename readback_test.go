@@ -24,10 +24,13 @@ type content struct {
 
 // leaf is a part that is no multipart, with the path of multiparts above it.
 type leaf struct {
-	Path, Type, Disposition, Name, ContentID, Body string
+	Path, Type, Disposition, Name, ContentID, Description, Body string
 }
 
-var shownFields = []string{"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-Id", "In-Reply-To", "References"}
+var shownFields = []string{
+	"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-Id", "In-Reply-To", "References",
+	"Importance", "X-Priority", "Auto-Submitted", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post",
+}
 
 // asked is what a message says that a reader should see.
 func asked(t *testing.T, m *smtp.Message) content {
@@ -35,6 +38,9 @@ func asked(t *testing.T, m *smtp.Message) content {
 	list := func(addresses ...smtp.Address) string {
 		var spelled []string
 		for _, a := range addresses {
+			if a.Address == ":;" {
+				continue
+			}
 			a.Address, _ = smtp.ToASCII(a.Address)
 			if parsed, err := mail.ParseAddress(a.Address); err == nil {
 				a.Address = parsed.Address
@@ -56,6 +62,25 @@ func asked(t *testing.T, m *smtp.Message) content {
 	if m.Sender != nil {
 		c.Header["Sender"] = list(*m.Sender)
 	}
+	c.Header["Importance"] = [...]string{"", "high", "low"}[m.Importance]
+	c.Header["X-Priority"] = [...]string{"", "1", "5"}[m.Importance]
+	c.Header["Auto-Submitted"] = [...]string{"", "auto-generated", "auto-replied"}[m.AutoSubmitted]
+	if m.List.ID != "" {
+		c.Header["List-Id"] = m.List.Name + " <" + m.List.ID + ">"
+		if strings.Contains(m.List.Name, ",") {
+			c.Header["List-Id"] = `"` + m.List.Name + `" <` + m.List.ID + ">"
+		}
+	}
+	if m.List.OneClick {
+		c.Header["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	urls := func(list []string) string {
+		if len(list) == 0 || list[0] == "NO" {
+			return strings.Join(list, "")
+		}
+		return "<" + strings.Join(list, ">, <") + ">"
+	}
+	c.Header["List-Unsubscribe"], c.Header["List-Post"] = urls(m.List.Unsubscribe), urls(m.List.Post)
 	for name, value := range c.Header {
 		if value == "" {
 			delete(c.Header, name)
@@ -68,14 +93,14 @@ func asked(t *testing.T, m *smtp.Message) content {
 func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 	t.Helper()
 	outer, inner := "", ""
-	if len(m.Attachments) > 0 || m.HTML == "" && len(m.Inline) > 0 {
+	if len(m.Attachments) > 0 || m.Calendar != "" || m.HTML == "" && len(m.Inline) > 0 {
 		outer = "/mixed"
 	}
 	text := func(path, mediaType, text string) {
 		if text = strings.ReplaceAll(text, "\n", "\r\n"); text != "" && !strings.HasSuffix(text, "\n") {
 			text += "\r\n"
 		}
-		leaves = append(leaves, leaf{Path: path, Type: mediaType, Body: text})
+		leaves = append(leaves, leaf{Path: path, Type: mediaType + "; charset=utf-8", Body: text})
 	}
 	var before, behind []smtp.File // the HTML
 	for _, file := range m.Alternatives {
@@ -85,9 +110,9 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 			behind = append(behind, file)
 		}
 	}
-	plain := m.Text != "" || m.HTML == "" && len(m.Alternatives) == 0
+	plain := m.Text != "" || m.HTML == "" && m.Calendar == "" && len(m.Alternatives) == 0
 	forms := len(m.Alternatives)
-	for _, form := range []bool{plain, m.HTML != ""} {
+	for _, form := range []bool{plain, m.HTML != "", m.Calendar != ""} {
 		if form {
 			forms++
 		}
@@ -108,7 +133,7 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			leaves = append(leaves, leaf{path, typeOf(f), disposition, f.Name, f.ContentID, string(body)})
+			leaves = append(leaves, leaf{path, typeOf(f), disposition, f.Name, f.ContentID, f.Description, string(body)})
 		}
 	}
 	files(outer+inner, "", before)
@@ -119,20 +144,28 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 		}
 		text(related, "text/html", m.HTML)
 		files(related, "inline", m.Inline)
-		files(outer+inner, "", behind)
-	} else {
-		files(outer+inner, "", behind)
+	}
+	files(outer+inner, "", behind)
+	attached := m.Attachments
+	if m.Calendar != "" {
+		method := m.Calendar[strings.Index(m.Calendar, "METHOD:")+len("METHOD:"):]
+		method, _, _ = strings.Cut(strings.ReplaceAll(method, "\r", ""), "\n")
+		text(outer+inner, "text/calendar; method="+method, strings.ReplaceAll(m.Calendar, "\r\n", "\n"))
+		attached = append(attached, smtp.FileBytes("invite.ics", []byte(leaves[len(leaves)-1].Body)))
+	}
+	if m.HTML == "" {
 		files(outer, "inline", m.Inline)
 	}
-	files(outer, "attachment", m.Attachments)
+	files(outer, "attachment", attached)
 	return leaves
 }
 
 // typeOf is the type that a file of the shapes should be declared as.
 func typeOf(f smtp.File) string {
 	if f.Name == "" {
-		mediaType, _, _ := strings.Cut(f.Type, ";")
-		return mediaType
+		mediaType, params, _ := mime.ParseMediaType(f.Type)
+		params["charset"] = "utf-8"
+		return typeAnd(mediaType, params)
 	}
 	switch f.Name {
 	case "logo.png":
@@ -140,7 +173,13 @@ func typeOf(f smtp.File) string {
 	case "plain.eml":
 		return "message/rfc822"
 	case "table":
-		return "text/csv"
+		return "text/csv; charset=utf-8"
+	case "notes", "data":
+		return "text/plain; charset=utf-8"
+	case "picture":
+		return "image/png"
+	case "invite.ics":
+		return "application/ics"
 	case "empty.json":
 		return "application/json"
 	}
@@ -148,6 +187,16 @@ func typeOf(f smtp.File) string {
 		return "application/pdf"
 	}
 	return "application/octet-stream"
+}
+
+// typeAnd spells a type and those of its parameters that matter.
+func typeAnd(mediaType string, params map[string]string) string {
+	for _, name := range []string{"method", "charset"} {
+		if params[name] != "" {
+			mediaType += "; " + name + "=" + params[name]
+		}
+	}
+	return mediaType
 }
 
 // readStandard reads a message with net/mail, mime and mime/multipart.
@@ -159,8 +208,8 @@ func readStandard(t *testing.T, raw []byte) content {
 	}
 	c := content{Header: map[string]string{}}
 	for _, name := range shownFields {
-		if value := m.Header.Get(name); value != "" {
-			c.Header[name] = decodeField(t, name, value)
+		if value := decodeField(t, name, m.Header.Get(name)); value != "" {
+			c.Header[name] = value
 		}
 	}
 	standardLeaves(t, &c, "", m.Header.Get, m.Body)
@@ -169,6 +218,9 @@ func readStandard(t *testing.T, raw []byte) content {
 
 func decodeField(t *testing.T, name, value string) string {
 	t.Helper()
+	if value == "" {
+		return ""
+	}
 	switch name {
 	case "From", "Sender", "Reply-To", "To", "Cc", "Bcc":
 		list, err := mail.ParseAddressList(value)
@@ -180,6 +232,8 @@ func decodeField(t *testing.T, name, value string) string {
 			spelled = append(spelled, address.String())
 		}
 		return strings.Join(spelled, ", ")
+	case "List-Unsubscribe":
+		return strings.ReplaceAll(value, "\r\n", "")
 	}
 	decoded, err := new(mime.WordDecoder).DecodeHeader(value)
 	if err != nil {
@@ -217,7 +271,8 @@ func standardLeaves(t *testing.T, c *content, path string, get func(string) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := leaf{Path: path, Type: mediaType, ContentID: strings.Trim(get("Content-Id"), "<>"), Body: string(decoded)}
+	l := leaf{Path: path, Type: typeAnd(mediaType, params), ContentID: strings.Trim(get("Content-Id"), "<>"), Body: string(decoded)}
+	l.Description = decodeField(t, "Content-Description", get("Content-Description"))
 	if disposition := get("Content-Disposition"); disposition != "" {
 		var params map[string]string
 		if l.Disposition, params, err = mime.ParseMediaType(disposition); err != nil {
@@ -237,8 +292,8 @@ func readGoMessage(t *testing.T, raw []byte) content {
 	}
 	c := content{Header: map[string]string{}}
 	for _, name := range shownFields {
-		if value := entity.Header.Get(name); value != "" {
-			c.Header[name] = decodeField(t, name, value)
+		if value := decodeField(t, name, entity.Header.Get(name)); value != "" {
+			c.Header[name] = value
 		}
 	}
 	var paths []string
@@ -246,7 +301,7 @@ func readGoMessage(t *testing.T, raw []byte) content {
 		if err != nil {
 			return err
 		}
-		mediaType, _, err := part.Header.ContentType()
+		mediaType, params, err := part.Header.ContentType()
 		if err != nil {
 			return err
 		}
@@ -255,7 +310,8 @@ func readGoMessage(t *testing.T, raw []byte) content {
 			return nil
 		}
 		body, err := io.ReadAll(part.Body)
-		l := leaf{Type: mediaType, ContentID: strings.Trim(part.Header.Get("Content-Id"), "<>"), Body: string(body)}
+		l := leaf{Type: typeAnd(mediaType, params), ContentID: strings.Trim(part.Header.Get("Content-Id"), "<>"), Body: string(body)}
+		l.Description = decodeField(t, "Content-Description", part.Header.Get("Content-Description"))
 		for _, above := range paths[:len(path)] {
 			l.Path += "/" + strings.TrimPrefix(above, "multipart/")
 		}

@@ -3,7 +3,6 @@ package format
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -23,10 +22,11 @@ const (
 const maxTextLine = 998
 
 // TextBody is text made ready: its line ends are CRLF, the last one included,
-// and Encoding is the plainest that carries it in 7 bits.
+// and Encoding is the plainest, or else the shortest, that carries it in 7 bits.
 type TextBody struct {
+	Text     string
 	Encoding string
-	text     string
+	encoded  string // empty for base64
 }
 
 // NewTextBody makes text ready for a part among siblings between which boundary
@@ -35,14 +35,25 @@ func NewTextBody(text, boundary string) (TextBody, error) {
 	if err := checkBody(text); err != nil {
 		return TextBody{}, err
 	}
-	body := TextBody{Encoding: SevenBit, text: canonical(text)}
-	if !isSevenBit(body.text) || strings.Contains(body.text, boundary) {
-		body.Encoding = QuotedPrintable
-		if costQuotedPrintable(body.text) > base64.StdEncoding.EncodedLen(len(body.text))*78/76 {
-			body.Encoding = Base64
+	text = canonical(text)
+	if isSevenBit(text) && !strings.Contains(text, boundary) {
+		return TextBody{text, SevenBit, text}, nil
+	}
+	limit := int(Base64Len(int64(len(text))))
+	if leastQuotedPrintable(text) <= limit {
+		if encoded := encodeQuotedPrintable(text); len(encoded) <= limit {
+			return TextBody{text, QuotedPrintable, encoded}, nil
 		}
 	}
-	return body, nil
+	return TextBody{text, Base64, ""}, nil
+}
+
+func encodeQuotedPrintable(text string) string {
+	var b strings.Builder
+	w := quotedprintable.NewWriter(&b)
+	io.WriteString(w, text)
+	w.Close()
+	return b.String()
 }
 
 // checkBody refuses text that is not UTF-8, or whose line ends are in doubt.
@@ -64,17 +75,12 @@ func checkBody(text string) error {
 
 // Write writes the text in its encoding.
 func (b TextBody) Write(w io.Writer) error {
-	var encoder io.WriteCloser
-	switch b.Encoding {
-	case SevenBit:
-		_, err := io.WriteString(w, b.text)
+	if b.Encoding != Base64 {
+		_, err := io.WriteString(w, b.encoded)
 		return err
-	case QuotedPrintable:
-		encoder = quotedprintable.NewWriter(w)
-	default:
-		encoder = NewBase64Writer(w)
 	}
-	if _, err := io.WriteString(encoder, b.text); err != nil {
+	encoder := NewBase64Writer(w)
+	if _, err := io.WriteString(encoder, b.Text); err != nil {
 		return err
 	}
 	return encoder.Close()
@@ -82,15 +88,10 @@ func (b TextBody) Write(w io.Writer) error {
 
 // Len returns how many octets Write writes.
 func (b TextBody) Len() int64 {
-	switch b.Encoding {
-	case SevenBit:
-		return int64(len(b.text))
-	case Base64:
-		return Base64Len(int64(len(b.text)))
+	if b.Encoding == Base64 {
+		return Base64Len(int64(len(b.Text)))
 	}
-	counter := &counter{w: io.Discard}
-	b.Write(counter)
-	return counter.n
+	return int64(len(b.encoded))
 }
 
 // canonical gives every line its CRLF, also the last.
@@ -120,7 +121,8 @@ func isSevenBit(text string) bool {
 	return true
 }
 
-func costQuotedPrintable(text string) int {
+// leastQuotedPrintable is how long text becomes, without soft line ends.
+func leastQuotedPrintable(text string) int {
 	cost := len(text)
 	for i := range len(text) {
 		if b := text[i]; b < ' ' && b != '\t' && b != '\r' && b != '\n' || b > '~' || b == '=' {

@@ -18,43 +18,66 @@ const maxLine = 76
 // line then stays under the 998 octets of RFC 5322, section 2.1.1.
 const maxWord = 900
 
+// Charset is what the text in header fields is written in.
+type Charset bool
+
+// The two charsets of header fields.
+const (
+	ASCII Charset = false // encoded words carry all else (RFC 2047)
+	UTF8  Charset = true  // as it is, which needs SMTPUTF8 (RFC 6532)
+)
+
 // Field is one header field as it is written: folded, ending in CRLF. Fields
 // are made only by the functions below, none of which lets a control through.
 type Field struct{ raw []byte }
 
 // Mailbox is a display name, which may be empty, and an address that is
-// already spelled as in an envelope.
+// already spelled as in an envelope, or EmptyGroup.
 type Mailbox struct{ Name, Address string }
 
-// Text makes an unstructured field such as Subject; encoded words carry what
-// ASCII cannot (RFC 2047).
-func Text(name, value string) (Field, error) {
+// EmptyGroup stands behind the name of a group whose members are not shown (RFC
+// 5322, section 3.4).
+const EmptyGroup = ":;"
+
+// Text makes an unstructured field such as Subject.
+func (c Charset) Text(name, value string) (Field, error) {
 	f := newFolder(name)
 	if err := CheckText(value); err != nil {
 		return Field{}, err
 	}
-	if needsEncoding(value) {
+	if c.needsEncoding(value) {
 		f.encoded(value)
-		return f.end(), nil
-	}
-	for rest := " " + value; rest != ""; {
-		word := nextWord(rest)
-		f.add(word)
-		rest = rest[len(word):]
+	} else {
+		f.text(value)
 	}
 	return f.end(), nil
 }
 
+// Structured makes a field whose grammar is not known here: its text is ASCII, and
+// stays as it is.
+func Structured(name, value string) (Field, error) {
+	f := newFolder(name)
+	if !isPrintable(value) || longestWord(value) > maxWord {
+		return Field{}, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
+	}
+	f.text(value)
+	return f.end(), nil
+}
+
 // Mailboxes makes an address field such as To; an empty list makes no sense.
-func Mailboxes(name string, list []Mailbox) (Field, error) {
+func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
 	f := newFolder(name)
 	for i, mailbox := range list {
 		if err := CheckText(mailbox.Name + mailbox.Address); err != nil {
 			return Field{}, err
 		}
 		address := " " + mailbox.Address
-		if mailbox.Name != "" {
-			f.phrase(mailbox.Name)
+		switch {
+		case mailbox.Address == EmptyGroup:
+			f.phrase(c, mailbox.Name)
+			address = EmptyGroup
+		case mailbox.Name != "":
+			f.phrase(c, mailbox.Name)
 			address = " <" + mailbox.Address + ">"
 		}
 		if i < len(list)-1 {
@@ -62,6 +85,23 @@ func Mailboxes(name string, list []Mailbox) (Field, error) {
 		}
 		f.add(address)
 	}
+	return f.end(), nil
+}
+
+// ListID makes the field that names a mailing list (RFC 2919); the description
+// may be empty.
+func (c Charset) ListID(description, id string) (Field, error) {
+	f := newFolder("List-Id")
+	if err := CheckText(description); err != nil {
+		return Field{}, err
+	}
+	if !strings.Contains(id, ".") || !ASCII.isAtoms(strings.ReplaceAll(id, ".", " ")) || len(id) > 255 {
+		return Field{}, fmt.Errorf("%q is no list identifier such as news.example.com", id)
+	}
+	if description != "" {
+		f.phrase(c, description)
+	}
+	f.add(" <" + id + ">")
 	return f.end(), nil
 }
 
@@ -160,6 +200,15 @@ func (f *folder) add(word string) {
 }
 
 func (f *folder) end() Field { return Field{append(f.line, '\r', '\n')} }
+
+// text adds text that stays as it is, word by word.
+func (f *folder) text(value string) {
+	for rest := " " + value; rest != ""; {
+		word := nextWord(rest)
+		f.add(word)
+		rest = rest[len(word):]
+	}
+}
 
 // nextWord cuts the leading whitespace and the word behind it off s.
 func nextWord(s string) string {

@@ -24,7 +24,7 @@ func TestText(t *testing.T) {
 		strings.Repeat("word ", 20) + "end": "Subject: " + strings.Repeat("word ", 12) + "word\r\n" +
 			" " + strings.Repeat("word ", 7) + "end\r\n",
 	} {
-		field, err := format.Text("Subject", value)
+		field, err := format.ASCII.Text("Subject", value)
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", value, got, err, want)
 		}
@@ -44,7 +44,7 @@ func TestMailboxes(t *testing.T) {
 		"=?utf-8?q?x?=": "To: =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?= <a@b>\r\n",
 		`back\slash`:    "To: \"back\\\\slash\" <a@b>\r\n",
 	} {
-		field, err := format.Mailboxes("To", []format.Mailbox{{Name: name, Address: "a@b"}})
+		field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{Name: name, Address: "a@b"}})
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
 		}
@@ -79,9 +79,9 @@ func TestDate(t *testing.T) {
 func TestFieldsRefuse(t *testing.T) {
 	t.Parallel()
 	for _, hostile := range []string{"a\r\nBcc: x", "a\nb", "a\rb", "a\x00", "a\x1b[2J", "a\x7f", "a\u0085b", "a\xff"} {
-		_, text := format.Text("Subject", hostile)
-		_, name := format.Mailboxes("To", []format.Mailbox{{Name: hostile, Address: "a@b"}})
-		_, address := format.Mailboxes("To", []format.Mailbox{{Address: hostile}})
+		_, text := format.ASCII.Text("Subject", hostile)
+		_, name := format.ASCII.Mailboxes("To", []format.Mailbox{{Name: hostile, Address: "a@b"}})
+		_, address := format.ASCII.Mailboxes("To", []format.Mailbox{{Address: hostile}})
 		_, word := format.Words("References", hostile)
 		_, value := format.Value("Content-Type", hostile)
 		_, param := format.Value("Content-Type", "text/plain", format.Param{Name: "charset", Value: hostile})
@@ -101,7 +101,7 @@ func FuzzText(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		field, err := format.Text("Subject", value)
+		field, err := format.ASCII.Text("Subject", value)
 		if err != nil {
 			if format.CheckText(value) == nil {
 				t.Fatalf("%q: %v", value, err)
@@ -120,7 +120,7 @@ func FuzzMailboxes(f *testing.F) {
 		f.Add(seed, "Bob")
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		field, err := format.Mailboxes("To", []format.Mailbox{{first, "a@b"}, {second, `"c>, d"@e`}})
+		field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{first, "a@b"}, {second, `"c>, d"@e`}})
 		if err != nil {
 			return
 		}

@@ -13,26 +13,32 @@ const minEncodedWord = len("=?utf-8?q?") + 4*len("=00") + len("?=")
 
 // needsEncoding tells whether a reader would see something else if value stood
 // in an unstructured field as it is.
-func needsEncoding(value string) bool {
-	for word := range strings.FieldsSeq(value) {
-		if len(word) > maxWord {
-			return true
-		}
-	}
+func (c Charset) needsEncoding(value string) bool {
 	// Most readers make one space of several at which a line was folded.
 	folded := len(value) > maxLine/2 && strings.Contains(value, "  ")
-	return folded || !isPrintable(value) || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
+	return folded || !c.has(value) || longestWord(value) > maxWord || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
+}
+
+// has tells whether s, which holds no controls, can stand in this charset.
+func (c Charset) has(s string) bool { return c == UTF8 || isPrintable(s) }
+
+// longestWord returns how many octets the longest run without a space has.
+func longestWord(s string) (longest int) {
+	for word := range strings.SplitSeq(s, " ") {
+		longest = max(longest, len(word))
+	}
+	return longest
 }
 
 // phrase adds a display name (RFC 5322, section 3.2.5) in the plainest of its
 // three forms: atoms, a quoted string, encoded words.
-func (f *folder) phrase(name string) {
+func (f *folder) phrase(c Charset, name string) {
 	switch {
-	case !needsEncoding(name) && isAtoms(name):
+	case !c.needsEncoding(name) && c.isAtoms(name):
 		for _, atom := range strings.Split(name, " ") {
 			f.add(" " + atom)
 		}
-	case isPrintable(name) && !strings.Contains(name, "=?") && len(name) < maxLine-len(` ""`):
+	case c.has(name) && !strings.Contains(name, "=?") && len(name) < maxLine-len(` ""`):
 		f.add(" " + quote(name))
 	default:
 		f.encoded(name)
@@ -107,13 +113,14 @@ func quote(s string) string {
 }
 
 // isAtoms tells whether s is a run of atoms with single spaces between them.
-func isAtoms(s string) bool {
+func (c Charset) isAtoms(s string) bool {
 	for atom := range strings.SplitSeq(s, " ") {
 		if atom == "" {
 			return false
 		}
 		for i := range len(atom) {
-			if !isLetterDigit(atom[i]) && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", atom[i]) < 0 {
+			other := atom[i] >= utf8.RuneSelf && c == UTF8 // RFC 6532, section 3.2
+			if !isLetterDigit(atom[i]) && !other && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", atom[i]) < 0 {
 				return false
 			}
 		}

@@ -1,0 +1,43 @@
+package smtp_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestCalendarMethod: the type of the part says what the calendar says, in whatever
+// form it says so, and what says nothing or several things is refused.
+func TestCalendarMethod(t *testing.T) {
+	t.Parallel()
+	const begin, end = "BEGIN:VCALENDAR\r\n", "END:VCALENDAR\r\n"
+	for text, want := range map[string]string{
+		calendar("REQUEST", "x"):                             "REQUEST",
+		calendar("cancel", "x"):                              "CANCEL",
+		"begin:vcalendar\nmethod;x-a=b:Reply\nend:vcalendar": "REPLY",
+		begin + "MET\r\n HOD:PUB\r\n\tLISH\r\n" + end:        "PUBLISH",
+		begin + "BEGIN:VEVENT\r\nMETHOD:ADD\r\nEND:VEVENT\r\nMETHOD:COUNTER\r\n" + end + "\r\n": "COUNTER",
+		begin + "X:METHOD:REQUEST\r\n" + end:                                                    "",
+		begin + end:                                                                             "",
+		begin + "METHOD:\r\n" + end:                                                             "",
+		begin + "METHOD:A B\r\n" + end:                                                          "",
+		begin + "METHOD:A\"; x=\"\r\n" + end:                                                    "",
+		begin + "METHOD:ADD\r\nMETHOD:ADD\r\n" + end:                                            "",
+		begin + "METHOD:ADD\r\n":                                                                "",
+		"METHOD:ADD\r\n" + end:                                                                  "",
+		"BEGIN:VEVENT\r\nMETHOD:ADD\r\nEND:VEVENT\r\n":                                          "",
+		calendar("ADD", "x") + calendar("ADD", "y"):                                             "",
+		begin + "METHOD:ADD\r\nEND:VCALENDAR\r\n" + end:                                         "",
+		"Dear Bob": "",
+	} {
+		m := letter("bob@example.net")
+		m.Calendar = text
+		var out strings.Builder
+		_, err := m.WriteTo(&out)
+		if want == "" && (err == nil || !strings.HasPrefix(err.Error(), "smtp: Calendar: ")) || want != "" && err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if want != "" && !strings.Contains(out.String(), "Content-Type: text/calendar; method="+want+"; charset=utf-8\r\n") {
+			t.Errorf("%q became\n%s", text, out.String())
+		}
+	}
+}

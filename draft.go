@@ -1,0 +1,193 @@
+package smtp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// draft is a message ready for writing.
+type draft struct {
+	body
+	boundary string
+	files    []*attachment
+	raw      *raw // nil: it is built
+}
+
+// body is what a draft writes, and its size, if that is known without reading.
+type body interface {
+	io.WriterTo
+	Len() (n int64, known bool)
+}
+
+func (d *draft) close() {
+	if d == nil {
+		return
+	}
+	if d.raw != nil {
+		d.raw.close()
+	}
+	for _, file := range d.files {
+		file.close()
+	}
+}
+
+// build makes the draft, and closes what was opened if it cannot.
+func (m *Message) build(each func(*attachment) error) (*draft, error) {
+	d := &draft{boundary: m.boundary()}
+	if err := d.build(m, each); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// build makes the tree of the message, in which no level is there without need:
+// mixed{alternative{text, related{html, inline…}}, attachments…}.
+func (d *draft) build(m *Message, each func(*attachment) error) error {
+	header, err := m.header()
+	if err != nil {
+		return err
+	}
+	inline, err := d.add("Inline", m.Inline, each)
+	if err != nil {
+		return err
+	}
+	others, err := d.add("Alternatives", m.Alternatives, each)
+	if err != nil {
+		return err
+	}
+	files := m.Attachments
+	if m.Calendar != "" {
+		form, file, err := d.calendar(m.Calendar)
+		if err != nil {
+			return err
+		}
+		others, files = append(others, form), append(slices.Clip(files), file)
+	}
+	attached, err := d.add("Attachments", files, each)
+	if err != nil {
+		return err
+	}
+	if m.HTML == "" { // Nothing shows the inline files: they stand beside the text.
+		inline, attached = nil, append(inline, attached...)
+	}
+	body, err := d.shown(m, inline, others)
+	if err != nil {
+		return err
+	}
+	whole := d.multipart("mixed", append([]*format.Part{body}, attached...))
+	whole.Fields = append(header, whole.Fields...)
+	d.body = whole
+	return nil
+}
+
+// dispositions are those of the fields of a message that hold files (RFC 2183). An
+// alternative has none: it is shown, or it is not there.
+var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachment"}
+
+// add makes parts of files, after they were checked or even opened.
+func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
+	var parts []*format.Part
+	for i, file := range list {
+		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary}
+		d.files = append(d.files, a)
+		if err := each(a); err != nil {
+			return nil, err
+		}
+		part, err := a.part()
+		if err != nil {
+			return nil, err
+		}
+		if a.ContentID != "" && slices.ContainsFunc(d.files[:len(d.files)-1], func(other *attachment) bool { return other.ContentID == a.ContentID }) {
+			return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", a.ContentID)}
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// shown makes the part that a reader shows: text, HTML, another form, or a choice
+// of them, the plainest first (RFC 2046, section 5.1.4).
+func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, error) {
+	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
+		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
+	}
+	var forms []*format.Part
+	if m.Text != "" || m.HTML == "" && len(others) == 0 {
+		text, err := d.text("Text", "text/plain", m.Text)
+		if err != nil {
+			return nil, err
+		}
+		forms = append(forms, text)
+	}
+	for i, file := range m.Alternatives {
+		if strings.HasPrefix(strings.ToLower(file.Type), "text/x-amp-html") {
+			forms, others[i] = append(forms, others[i]), nil
+		}
+	}
+	if m.HTML != "" {
+		related, err := d.text("HTML", "text/html", m.HTML)
+		if err != nil {
+			return nil, err
+		}
+		forms = append(forms, d.multipart("related", append([]*format.Part{related}, inline...)))
+	}
+	for _, other := range others {
+		if other != nil {
+			forms = append(forms, other)
+		}
+	}
+	return d.multipart("alternative", forms), nil
+}
+
+// text makes a part of text.
+func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
+	body, err := format.NewTextBody(text, d.boundary)
+	if err != nil {
+		return nil, &FieldError{field, err}
+	}
+	return textPart(field, mediaType, body)
+}
+
+// textPart makes a part of text in UTF-8.
+func textPart(field, mediaType string, body format.TextBody, params ...format.Param) (*format.Part, error) {
+	var f fields
+	f.of(field)(format.Value("Content-Type", mediaType, append(params, format.Param{Name: "charset", Value: "utf-8"})...))
+	f.of(field)(format.Words("Content-Transfer-Encoding", body.Encoding))
+	return &format.Part{Fields: f.list, Content: body.Write, Size: body.Len()}, f.err
+}
+
+// multipart joins parts to a multipart of a subtype; one part stays as it is.
+func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	boundary := d.boundary + subtype
+	params := []format.Param{{Name: "boundary", Value: boundary}}
+	if subtype == "related" { // RFC 2387, section 3.1 requires the type of the root.
+		params = append(params, format.Param{Name: "type", Value: "text/html"})
+	}
+	field, err := format.Value("Content-Type", "multipart/"+subtype, params...)
+	if err != nil {
+		panic(err) // unreachable: all of it is constants and a digest
+	}
+	return &format.Part{Fields: []format.Field{field}, Boundary: boundary, Parts: parts}
+}
+
+// boundary begins every boundary of the message. It follows from the
+// Message-ID, so that the same message is written again, and holds "=_", which
+// neither quoted-printable nor base64 can (RFC 2045, section 6.7).
+func (m *Message) boundary() string { return "=_" + m.digest() + "_" }
+
+// digest stands for the Message-ID where not all characters of that may stand.
+func (m *Message) digest() string {
+	digest := sha256.Sum256([]byte(m.MessageID))
+	return hex.EncodeToString(digest[:12])
+}
