@@ -1,9 +1,15 @@
 package smtp_test
 
 import (
+	"context"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"net"
 	"net/mail"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,7 +24,9 @@ var hostile = []string{
 	"x\x00y", "x\x1b[2J", "x\x7f", "x\u0085y", "\xff\xfe", "ann@example.com\r\nRCPT TO:<evil@example.com>",
 	"ann@example.com> SIZE=1", "ann@example.com>\r\nRSET", `"ann@example.com> X=1"@example.net`, "\"a\r\nb\"@example.net",
 	"@a,@b:c@example.com", "a@b@example.com", "a, b@example.com", "<a@example.com>", "Group:a@example.com;", `a";x="y`, "a; b=c", "=?utf-8?q?x=0D=0ABcc:_evil?=",
-	"é\r\nBcc: evil@example.com", "\u202eevil", "--=_x", " ", "\t",
+	"é\r\nBcc: evil@example.com", "\u202eevil", "--=_x", " ", "\t", ":;", "<a@b>, <c@d>", "https://example.com/>, <mailto:evil@example.com",
+	"=?utf-8?q?=22=2C_evil=40example.com?=", "text/html; charset=\"a\r\nX: y\"", "news.example.com> (x", strings.Repeat("x", 2000), "\u2028Bcc: evil@example.com",
+	"METHOD:REQUEST\r\nBcc: x", "BEGIN:VCALENDAR\r\nMETHOD:A;B\r\nEND:VCALENDAR",
 }
 
 // TestInjection puts every hostile value into every string that a message has,
@@ -29,9 +37,6 @@ func TestInjection(t *testing.T) {
 	t.Parallel()
 	harmless := dictate(t, everyField())
 	paths := stringPaths(reflect.ValueOf(everyField()).Elem(), "")
-	if len(paths) < 36 {
-		t.Fatalf("only %d strings were found: %q", len(paths), paths)
-	}
 	refused := 0
 	for _, path := range paths {
 		for _, value := range hostile {
@@ -47,12 +52,114 @@ func TestInjection(t *testing.T) {
 				}
 			case got.err != nil || got.verbs != harmless.verbs:
 				t.Errorf("%s = %q: %s, %v", path, value, got.verbs, got.err)
-			case got.leaves != harmless.leaves || !slices.Equal(got.fields, harmless.fields):
-				t.Errorf("%s = %q became a message with %q and %d leaves", path, value, got.fields, got.leaves)
+			case got.leaves != harmless.leaves || !slices.Equal(got.fields, harmless.fields) || got.mailboxes != harmless.mailboxes && value != ":;":
+				t.Errorf("%s = %q became a message with %q, %d mailboxes and %d leaves", path, value, got.fields, got.mailboxes, got.leaves)
 			}
 		}
 	}
 	t.Logf("%d strings × %d values: %d refused", len(paths), len(hostile), refused)
+}
+
+// TestEveryFieldIsTried: no string of a public type has been forgotten above. The
+// types are read from the source; those that only the package fills in are named.
+func TestEveryFieldIsTried(t *testing.T) {
+	t.Parallel()
+	tried := map[string]bool{}
+	var visit func(v reflect.Value, name string)
+	visit = func(v reflect.Value, name string) {
+		switch v.Kind() {
+		case reflect.String:
+			tried[name] = true
+			if v.String() == "" {
+				t.Errorf("%s is not set in everyField", name)
+			}
+		case reflect.Pointer, reflect.Slice:
+			if v.Kind() == reflect.Slice && v.Len() > 0 {
+				visit(v.Index(0), name)
+			} else if v.Kind() == reflect.Pointer && !v.IsNil() {
+				visit(v.Elem(), name)
+			} else if name != "File.Open" {
+				t.Errorf("%s is not set in everyField", name)
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if field := v.Type().Field(i); field.IsExported() && field.Name != "Raw" {
+					visit(v.Field(i), v.Type().Name()+"."+field.Name)
+				}
+			}
+		}
+	}
+	visit(reflect.ValueOf(everyField()), "Message")
+	for _, elsewhere := range []string{"Options.LocalName", "Options.ServerName", "Options.Disable", "Mailer.Addr"} {
+		tried[elsewhere] = true // in TestSettingsAreChecked
+	}
+	filledIn := []string{"Result", "RecipientResult", "Reply", "Error", "FieldError", "UnsupportedError", "RecipientsError", "ServerInfo", "ConnectInfo"}
+	for name := range publicStrings(t) {
+		if owner, _, _ := strings.Cut(name, "."); !tried[name] && !slices.Contains(filledIn, owner) {
+			t.Errorf("%s is tried nowhere", name)
+		}
+	}
+}
+
+// TestSettingsAreChecked: no setting brings a second line into the dialogue.
+func TestSettingsAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, value := range append(hostile, "mx.example.com") {
+		for i, opts := range []*smtp.Options{{LocalName: value}, {ServerName: value}, {Disable: []string{value}}} {
+			ours, theirs := net.Pipe()
+			server := record(theirs)
+			c := smtp.NewClient(ours, opts)
+			err := c.Hello(t.Context())
+			var field *smtp.FieldError
+			if err != nil && !errors.As(err, &field) {
+				t.Errorf("%q in place %d: %v", value, i, err)
+			}
+			c.Quit(t.Context())
+			<-server.done
+			if server.verbs != "EHLO QUIT " && (err == nil || server.verbs != "QUIT ") {
+				t.Errorf("%q in place %d: %s", value, i, server.verbs)
+			}
+		}
+		mailer := smtp.Mailer{Addr: value, DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errDisk }}
+		if result, err := mailer.Send(t.Context(), letter("bob@example.net")); err == nil || result.Recipients[0].Outcome != smtp.NotSent || strings.ContainsAny(err.Error(), "\r\n") {
+			t.Errorf("%q as Addr: %v", value, err)
+		}
+	}
+}
+
+// publicStrings lists the string fields of the exported structs of the package.
+func publicStrings(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || file.Name.Name != "smtp" || !spec.Name.IsExported() {
+				return true
+			}
+			structure, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				return true
+			}
+			for _, field := range structure.Fields.List {
+				for _, name := range field.Names {
+					if spelled := types.ExprString(field.Type); name.IsExported() && strings.TrimPrefix(spelled, "[]") == "string" {
+						names[spec.Name.Name+"."+name.Name] = true
+					}
+				}
+			}
+			return true
+		})
+	}
+	return names
 }
 
 // everyField is a message in which every string is set.
@@ -60,23 +167,27 @@ func everyField() *smtp.Message {
 	someone := smtp.Address{Name: "Name", Address: "bob@example.net"}
 	list := func() []smtp.Address { return []smtp.Address{someone} }
 	file := func(id string) smtp.File {
-		return smtp.File{Name: "a.txt", Type: "text/plain", ContentID: id, Open: opener("x")}
+		return smtp.File{Name: "a.txt", Type: "text/plain", Description: "notes", ContentID: id, Open: opener("x")}
 	}
 	return &smtp.Message{
 		From: someone, Sender: &smtp.Address{Name: "Name", Address: "robot@example.com"}, To: list(), Cc: list(), Bcc: list(), ReplyTo: list(),
 		Subject: "Hi", Date: sentAt, MessageID: "1@example.com", InReplyTo: []string{"2@example.com"}, References: []string{"3@example.com"},
+		List: smtp.List{
+			ID: "news.example.com", Name: "News", OneClick: true, Unsubscribe: []string{"https://example.com/1"}, Subscribe: []string{"https://example.com/2"},
+			Help: []string{"https://example.com/3"}, Owner: []string{"mailto:a@example.com"}, Archive: []string{"https://example.com/4"}, Post: []string{"NO"},
+		},
 		Header: smtp.Header{{Name: "X-Campaign", Value: "autumn"}},
-		Text:   "text", HTML: "html", Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
-		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "x@example.com"}}},
+		Text:   "text", HTML: "html", Calendar: calendar("REQUEST", "x"), Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
+		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "x@example.com", Params: []smtp.Param{{Keyword: "DSN2", Value: "1", Extension: "DSN"}}}}},
 	}
 }
 
 // dictation is what a server saw of a message.
 type dictation struct {
-	verbs  string
-	fields []string
-	leaves int
-	err    error
+	verbs             string
+	fields            []string
+	mailboxes, leaves int
+	err               error
 }
 
 func dictate(t *testing.T, m *smtp.Message) dictation {
@@ -100,6 +211,13 @@ func dictate(t *testing.T, m *smtp.Message) dictation {
 		}
 		for name, values := range parsed.Header {
 			d.fields = append(d.fields, name+strconv.Itoa(len(values)))
+			if slices.Contains([]string{"From", "Sender", "To", "Cc", "Reply-To"}, name) {
+				list, err := mail.ParseAddressList(values[0])
+				if err != nil {
+					t.Errorf("%s: %q: %v", name, values[0], err)
+				}
+				d.mailboxes += len(list)
+			}
 		}
 		slices.Sort(d.fields)
 		d.leaves = len(readStandard(t, raw).Leaves)

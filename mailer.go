@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/postrider/smtp/internal/format"
 )
 
 // TLSPolicy says how a connection of a [Mailer] is protected. Zero is strict, and
@@ -191,6 +193,9 @@ type server struct {
 func (m *Mailer) server() (s server, err error) {
 	if m.TLS > TLSNone {
 		return s, &FieldError{"Mailer.TLS", fmt.Errorf("%d is no TLSPolicy", m.TLS)}
+	}
+	if err := format.CheckText(m.Addr); err != nil {
+		return s, &FieldError{"Mailer.Addr", err}
 	}
 	if path, ok := strings.CutPrefix(m.Addr, "unix:"); ok {
 		if s = (server{network: "unix", addr: path, tls: m.TLS}); m.TLS == TLSRequired {
