@@ -58,21 +58,23 @@ type Message struct {
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
 
-	// Raw is a ready message (RFC 5322) instead of all the above, which needs From
-	// and To in Delivery, and is opened once more than it is sent. A bare LF becomes
-	// CRLF, a bare CR is an error, unless there are NULs or lines of over 998 octets:
-	// that is [BodyBinary]. UTF-8 in its header needs a server with SMTPUTF8.
+	// Raw is a ready message (RFC 5322) instead of all the above. Its Bcc is removed.
+	// A bare LF becomes CRLF, a bare CR is an error, unless there are NULs or lines of
+	// over 998 octets: that is [BodyBinary]. UTF-8 in its header needs a server with
+	// SMTPUTF8. It is opened once more than it is sent.
 	Raw File
 
 	// Delivery is the envelope, where it differs from the header. Without From,
-	// that is Sender or From; without any To, that is To, Cc and Bcc, each once.
+	// that is Sender or From; without any To, that is To, Cc and Bcc, each once. UTF8
+	// asks for a header in UTF-8, and a server that takes it.
 	Delivery Envelope
 }
 
 // Prepare returns a copy that is checked, and has its Date, MessageID and Delivery
 // set: what it writes is the same each time. Send does this itself; it is for those
 // who send a message more than once, and then change nothing but Delivery. No file
-// is opened, Raw included. What cannot be sent is a [*FieldError].
+// is opened, but Raw for a Delivery that lacks something. What cannot be sent is a
+// [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
 	return p.message, err
@@ -134,22 +136,6 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 	}
 	p.message, p.draft = filled, d
 	return p, nil
-}
-
-// prepareRaw takes a ready message.
-func (p *prepared) prepareRaw(ctx context.Context, filled *Message, open bool) error {
-	if err := filled.checkRaw(); err != nil {
-		return err
-	}
-	r := &raw{File: filled.Raw}
-	if open {
-		if err := r.open(ctx); err != nil {
-			return err
-		}
-		filled.MessageID = r.messageID
-	}
-	p.message, p.draft = filled, &draft{body: r, raw: r}
-	return nil
 }
 
 // envelope is the Delivery of the message with what its content is.

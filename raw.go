@@ -2,11 +2,16 @@ package smtp
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"net/mail"
+	"reflect"
+	"strings"
 
 	"github.com/postrider/smtp/internal/format"
 	"github.com/postrider/smtp/internal/wire"
@@ -15,37 +20,20 @@ import (
 // raw is a ready message on its way.
 type raw struct {
 	File
-	traits    format.Traits
+	header    []byte // with Bcc, which is not sent
 	messageID string
+	traits    format.Traits
 	source    io.ReadCloser // nil: not open
 }
 
 // besideRaw returns an error for a field of m that has no place beside Raw.
 func (m *Message) besideRaw() error {
-	for _, field := range []struct {
-		name string
-		set  bool
-	}{
-		{"From", m.From != Address{}},
-		{"Sender", m.Sender != nil},
-		{"To", len(m.To) > 0},
-		{"Cc", len(m.Cc) > 0},
-		{"Bcc", len(m.Bcc) > 0},
-		{"ReplyTo", len(m.ReplyTo) > 0},
-		{"Subject", m.Subject != ""},
-		{"Date", !m.Date.IsZero()},
-		{"MessageID", m.MessageID != ""},
-		{"InReplyTo", len(m.InReplyTo) > 0},
-		{"References", len(m.References) > 0},
-		{"Header", len(m.Header) > 0},
-		{"Text", m.Text != ""},
-		{"HTML", m.HTML != ""},
-		{"Alternatives", len(m.Alternatives) > 0},
-		{"Inline", len(m.Inline) > 0},
-		{"Attachments", len(m.Attachments) > 0},
-	} {
-		if field.set {
-			return &FieldError{field.name, errors.New("is set beside Raw, which is a whole message")}
+	v := reflect.ValueOf(*m)
+	for i := range v.NumField() {
+		name, field := v.Type().Field(i).Name, v.Field(i)
+		isEmpty := field.IsZero() || field.Kind() == reflect.Slice && field.Len() == 0
+		if name != "Raw" && name != "Delivery" && !isEmpty {
+			return &FieldError{name, errors.New("is set beside Raw, which is a whole message")}
 		}
 	}
 	return nil
@@ -53,27 +41,54 @@ func (m *Message) besideRaw() error {
 
 // checkRaw refuses what cannot stand beside a ready message, and what must.
 func (m *Message) checkRaw() error {
-	if m.Raw.Open == nil {
+	switch {
+	case m.Raw.Open == nil:
 		return &FieldError{"Raw.Open", errors.New("is nil")}
-	}
-	if m.Raw.Size < 0 {
+	case m.Raw.Size < 0:
 		return &FieldError{"Raw.Size", errors.New("is negative")}
 	}
-	if err := m.besideRaw(); err != nil {
+	return m.besideRaw()
+}
+
+// prepareRaw takes a ready message. If it is not to be written now, no more than
+// its header is read, and that only for an envelope that is not given.
+func (p *prepared) prepareRaw(ctx context.Context, filled *Message, open bool) error {
+	if err := filled.checkRaw(); err != nil {
 		return err
 	}
-	if m.Delivery.From == "" {
-		return &FieldError{"Delivery.From", errors.New("is needed for a Raw message")}
+	r := &raw{File: filled.Raw}
+	given := filled.Delivery.From != "" && len(filled.Delivery.To) > 0
+	if given {
+		if err := filled.Delivery.check(); err != nil {
+			return err
+		}
 	}
-	if len(m.Delivery.To) == 0 {
-		return &FieldError{"Delivery.To", errors.New("is needed for a Raw message")}
+	var err error
+	switch {
+	case open:
+		err = r.open(ctx)
+	case !given:
+		if err = r.examine(ctx, false); err != nil {
+			err = &FieldError{"Raw", err}
+		}
 	}
-	return m.Delivery.check()
+	if err == nil && !given {
+		err = filled.Delivery.fillFrom(r.header)
+	}
+	if err != nil {
+		r.close()
+		return err
+	}
+	if open {
+		filled.MessageID = r.messageID // for the result
+	}
+	p.message, p.draft = filled, &draft{body: r, raw: r}
+	return nil
 }
 
 // open reads the message once, for what it is, and opens it for being sent.
 func (r *raw) open(ctx context.Context) error {
-	err := r.examine(ctx)
+	err := r.examine(ctx, true)
 	if err == nil {
 		r.source, err = r.File.open()
 	}
@@ -83,38 +98,36 @@ func (r *raw) open(ctx context.Context) error {
 	return nil
 }
 
-// headerSize is how much of a message is looked into for its Message-ID.
-const headerSize = 64 << 10
-
-// examine learns what the message is. From then on it has the size that it had.
-func (r *raw) examine(ctx context.Context) error {
+// examine learns what the message is, or no more than its header. Where it was read
+// as a whole, it has the size from then on that it had.
+func (r *raw) examine(ctx context.Context, whole bool) error {
 	source, err := r.File.open()
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	content := bufio.NewReaderSize(contextReader{ctx, r.limit(source)}, headerSize)
-	head, err := content.Peek(headerSize)
-	if err != nil && err != io.EOF {
+	counted := &countingReader{r: contextReader{ctx, r.limit(source)}}
+	content := bufio.NewReaderSize(counted, blockSize)
+	if r.header, err = format.ReadHeader(content); err != nil {
 		return err
 	}
-	if r.messageID, err = format.MessageID(head); err != nil {
+	if r.messageID, err = format.MessageID(r.header); err != nil || !whole {
 		return err
 	}
 	scanner := &format.Scanner{}
+	scanner.Write(format.WithoutBcc(r.header))
 	if _, err := content.WriteTo(scanner); err != nil {
 		return err
 	}
-	if err := r.checkSize(scanner); err != nil {
+	if err := r.checkSize(counted.n); err != nil {
 		return err
 	}
-	r.Size = scanner.Octets()
+	r.Size = counted.n
 	r.traits, err = scanner.Traits()
 	return err
 }
-
-func (r *raw) checkSize(scanner *format.Scanner) error {
-	switch n := scanner.Octets(); {
+func (r *raw) checkSize(n int64) error {
+	switch {
 	case r.Size > 0 && n > r.Size:
 		return fmt.Errorf("has more octets than the %d of its Size", r.Size)
 	case n < r.Size:
@@ -123,11 +136,81 @@ func (r *raw) checkSize(scanner *format.Scanner) error {
 	return nil
 }
 
+// fillFrom sets what the envelope lacks by the header of a ready message.
+func (e *Envelope) fillFrom(header []byte) error {
+	m, err := mail.ReadMessage(bytes.NewReader(header))
+	if err != nil {
+		return &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw cannot be read: %w", err)}
+	}
+	for name := range m.Header {
+		if strings.HasPrefix(name, "Resent-") {
+			return &FieldError{"Delivery", fmt.Errorf("is needed, since Raw has a field %s: to whom it goes is not clear", name)}
+		}
+	}
+	if e.From == "" {
+		if err := e.fillSender(m.Header); err != nil {
+			return err
+		}
+	}
+	if len(e.To) == 0 {
+		var all Message
+		for _, name := range []string{"To", "Cc", "Bcc"} {
+			list, err := addressesIn(m.Header, name)
+			if err != nil {
+				return err
+			}
+			all.To = append(all.To, list...)
+		}
+		if e.To = all.recipients(); len(e.To) == 0 {
+			return &FieldError{"Delivery.To", errors.New("is needed, since Raw has no recipient in To, Cc or Bcc")}
+		}
+	}
+	return e.check()
+}
+
+// fillSender takes Sender for the reverse-path, or else From, if that is one.
+func (e *Envelope) fillSender(header mail.Header) error {
+	name := "Sender"
+	if header.Get(name) == "" {
+		name = "From"
+	}
+	list, err := addressesIn(header, name)
+	switch {
+	case err != nil:
+		return err
+	case len(list) != 1:
+		return &FieldError{"Delivery.From", fmt.Errorf("is needed, since Raw has %d addresses in its %s", len(list), name)}
+	}
+	e.From = list[0].Address
+	return nil
+}
+
+// addressesIn returns the mailboxes in all header fields of a name, as they are
+// spelled in an envelope. Display names do not matter, and are in any charset.
+func addressesIn(header mail.Header, name string) (list []Address, err error) {
+	anyCharset := func(string, io.Reader) (io.Reader, error) { return strings.NewReader("x"), nil }
+	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{CharsetReader: anyCharset}}
+	for _, value := range header[name] {
+		if strings.TrimSpace(value) == "" { // As a Bcc may be (RFC 5322, section 3.6.3).
+			continue
+		}
+		addresses, err := parser.ParseList(value)
+		if err != nil {
+			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the %s of Raw cannot be read: %w", name, err)}
+		}
+		for _, address := range addresses {
+			spelled := (&mail.Address{Address: address.Address}).String()
+			list = append(list, Address{Address: spelled[1 : len(spelled)-1]})
+		}
+	}
+	return list, nil
+}
+
 // Len returns the size of the message with its line ends mended.
 func (r *raw) Len() (int64, bool) { return r.traits.Size, true }
 
-// WriteTo writes the message as it is; its line ends are mended below. One that
-// is no longer what it was when MAIL described it is not sent to its end.
+// WriteTo writes the message as it is, but for Bcc; its line ends are mended below.
+// One that is no longer what it was when MAIL described it is not sent to its end.
 func (r *raw) WriteTo(w io.Writer) (int64, error) {
 	if r.source == nil {
 		source, err := r.File.open()
@@ -137,9 +220,16 @@ func (r *raw) WriteTo(w io.Writer) (int64, error) {
 		r.source = source
 	}
 	defer r.close()
+	counted := &countingReader{r: r.limit(r.source)}
+	content := bufio.NewReaderSize(counted, blockSize)
+	header, err := format.ReadHeader(content)
+	if err != nil {
+		return 0, &FieldError{"Raw", err}
+	}
 	scanner := &format.Scanner{}
-	n, err := io.Copy(io.MultiWriter(scanner, w), r.limit(r.source))
-	if traits, scanErr := scanner.Traits(); err == nil && (scanErr != nil || traits != r.traits || scanner.Octets() != r.Size) {
+	shown := bytes.NewReader(format.WithoutBcc(header))
+	n, err := io.Copy(io.MultiWriter(scanner, w), io.MultiReader(shown, content))
+	if traits, scanErr := scanner.Traits(); err == nil && (scanErr != nil || traits != r.traits || counted.n != r.Size) {
 		err = errors.New("is not what it was when it was examined; does Open return it from its beginning each time?")
 	}
 	if err != nil {

@@ -7,8 +7,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -72,25 +74,32 @@ func TestBadRaw(t *testing.T) {
 		return m
 	}
 	for want, m := range map[string]*smtp.Message{
-		"smtp: Subject: is set beside Raw, which is a whole message":     set(func(m *smtp.Message) { m.Subject = "Hi" }),
-		"smtp: To: is set beside Raw, which is a whole message":          set(func(m *smtp.Message) { m.To = []smtp.Address{{Address: "bob@example.net"}} }),
-		"smtp: Attachments: is set beside Raw, which is a whole message": set(func(m *smtp.Message) { m.Attachments = []smtp.File{sized(1)} }),
-		"smtp: Delivery.From: is needed for a Raw message":               set(func(m *smtp.Message) { m.Delivery.From = "" }),
-		"smtp: Delivery.To: is needed for a Raw message":                 set(func(m *smtp.Message) { m.Delivery.To = nil }),
-		"smtp: Delivery.To[0].Address:":                                  set(func(m *smtp.Message) { m.Delivery.To[0].Address = "a@b\r\nRSET" }),
-		"smtp: Delivery.Body:":                                           set(func(m *smtp.Message) { m.Delivery.Body = 3 }),
-		"smtp: Delivery.Size: is negative":                               set(func(m *smtp.Message) { m.Delivery.Size = -1 }),
-		"smtp: Raw.Open: is nil":                                         set(func(m *smtp.Message) { m.Raw.Open = nil; m.Raw.Name = "a" }),
-		"smtp: Raw.Size: is negative":                                    set(func(m *smtp.Message) { m.Raw.Size = -1 }),
-		"smtp: Raw: has 11 octets, and not the 9223372036854775807":      set(func(m *smtp.Message) { m.Raw.Size = math.MaxInt64 }),
-		"smtp: Raw: has more octets than the 10 of its Size":             set(func(m *smtp.Message) { m.Raw.Size = 10 }),
-		"smtp: Raw: has 11 octets, and not the 13 of its Size":           set(func(m *smtp.Message) { m.Raw.Size = 13 }),
-		"smtp: Raw: no reader":                                           set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, nil } }),
-		"smtp: Raw: " + errDisk.Error():                                  set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, errDisk } }),
-		"smtp: Raw: open ":                                               set(func(m *smtp.Message) { m.Raw = smtp.FilePath("no such file") }),
-		"smtp: Raw: read ":                                               set(func(m *smtp.Message) { m.Raw = smtp.FilePath(".") }),
-		"smtp: Raw: the message does not begin with a header field":      rawLetter(""),
-		"smtp: Raw: the message holds a bare CR at octet 10":             rawLetter("A: b\r\n\r\nc\rd"),
+		"smtp: Subject: is set beside Raw, which is a whole message":            set(func(m *smtp.Message) { m.Subject = "Hi" }),
+		"smtp: To: is set beside Raw, which is a whole message":                 set(func(m *smtp.Message) { m.To = []smtp.Address{{Address: "bob@example.net"}} }),
+		"smtp: Attachments: is set beside Raw, which is a whole message":        set(func(m *smtp.Message) { m.Attachments = []smtp.File{sized(1)} }),
+		"smtp: Delivery.From: is needed, since Raw has 0 addresses in its From": set(func(m *smtp.Message) { m.Delivery.From = "" }),
+		"smtp: Delivery.To: is needed, since Raw has no recipient":              set(func(m *smtp.Message) { m.Delivery.To = nil }),
+		"smtp: Delivery.To[0].Address:":                                         set(func(m *smtp.Message) { m.Delivery.To[0].Address = "a@b\r\nRSET" }),
+		"smtp: Delivery.Body:":                                                  set(func(m *smtp.Message) { m.Delivery.Body = 3 }),
+		"smtp: Delivery.Size: is negative":                                      set(func(m *smtp.Message) { m.Delivery.Size = -1 }),
+		"smtp: Raw.Open: is nil":                                                set(func(m *smtp.Message) { m.Raw.Open = nil; m.Raw.Name = "a" }),
+		"smtp: Raw.Size: is negative":                                           set(func(m *smtp.Message) { m.Raw.Size = -1 }),
+		"smtp: Raw: has 11 octets, and not the 9223372036854775807":             set(func(m *smtp.Message) { m.Raw.Size = math.MaxInt64 }),
+		"smtp: Raw: has more octets than the 10 of its Size":                    set(func(m *smtp.Message) { m.Raw.Size = 10 }),
+		"smtp: Raw: has 11 octets, and not the 13 of its Size":                  set(func(m *smtp.Message) { m.Raw.Size = 13 }),
+		"smtp: Raw: no reader":                                                  set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, nil } }),
+		"smtp: Raw: " + errDisk.Error():                                         set(func(m *smtp.Message) { m.Raw.Open = func() (io.ReadCloser, error) { return nil, errDisk } }),
+		"smtp: Raw: open ":                                                      set(func(m *smtp.Message) { m.Raw = smtp.FilePath("no such file") }),
+		"smtp: Raw: read ":                                                      set(func(m *smtp.Message) { m.Raw = smtp.FilePath(".") }),
+		"smtp: Raw: the message does not begin with a header field":             rawLetter(""),
+		"smtp: Delivery: is needed, since the To of Raw cannot be read: ":       withoutEnvelope("From: ann@example.com\nTo: bob\n\nx"),
+		"smtp: Delivery: is needed, since Raw has a field Resent-To":            withoutEnvelope("From: ann@example.com\nTo: bob@example.net\nResent-To: eve@example.net\n\nx"),
+		"smtp: Delivery: is needed, since the header of Raw cannot be read":     withoutEnvelope("From: ann@example.com\nno field\n\nx"),
+		"smtp: Delivery.From: is needed, since Raw has 2 addresses in its F":    withoutEnvelope("From: ann@example.com, ann@example.org\nTo: bob@example.net\n\nx"),
+		"smtp: Delivery.From: is needed, since Raw has 2 addresses in its S":    withoutEnvelope("Sender: a@example.com\nSender: b@example.com\nTo: bob@example.net\n\nx"),
+		"smtp: Delivery.To[1].Address: ":                                        withoutEnvelope("From: ann@example.com\nTo: bob@example.net, =?utf-8?q?x?= <jörg@example.net>\n\nx"),
+		"smtp: Raw: the header of the message has over 1048576 octets":          rawLetter("A: " + strings.Repeat("b", 1<<20)),
+		"smtp: Raw: the message holds a bare CR at octet 10":                    rawLetter("A: b\r\n\r\nc\rd"),
 	} {
 		file := &countedFile{source: m.Raw.Open}
 		if m.Raw.Open != nil {
@@ -104,6 +113,91 @@ func TestBadRaw(t *testing.T) {
 		if file.closed != file.opened {
 			t.Errorf("%s: %d files were opened, %d closed", want, file.opened, file.closed)
 		}
+	}
+}
+
+// withoutEnvelope is a ready message whose header says who gets it.
+func withoutEnvelope(content string) *smtp.Message {
+	return &smtp.Message{Raw: smtp.FileBytes("", []byte(content))}
+}
+
+// TestRawEnvelope: without a Delivery, it is read from the header, in Prepare
+// already, and where there is one, it counts.
+func TestRawEnvelope(t *testing.T) {
+	t.Parallel()
+	const header = "From: =?koi8-r?q?=C1?= <ann@example.com>\nTo: \"Bob, the b\" <bob@example.net>, Friends: carol@example.org,\n" +
+		" \"a, b <c@d>\"@example.net;\nCc: BOB@example.net, bob@EXAMPLE.net\nBcc:\nBcc: hidden@example.org (the boss)\nto: dave@example.net\n"
+	everybody := []string{"bob@example.net", "carol@example.org", `"a, b <c@d>"@example.net`, "dave@example.net", "BOB@example.net", "hidden@example.org"}
+	for name, test := range map[string]struct {
+		header   string
+		delivery smtp.Envelope
+		from     string
+		to       []string
+	}{
+		"From":       {header, smtp.Envelope{}, "ann@example.com", everybody},
+		"Sender":     {"Sender: robot@example.com\n" + header, smtp.Envelope{EnvelopeID: "17"}, "robot@example.com", everybody},
+		"to given":   {header, smtp.Envelope{To: []smtp.Recipient{{Address: "eve@example.org"}}}, "ann@example.com", []string{"eve@example.org"}},
+		"from given": {"To: bob@example.net\n", smtp.Envelope{From: "<>"}, "<>", []string{"bob@example.net"}},
+		"all given":  {"Resent-To: x\n", smtp.Envelope{From: "<>", To: []smtp.Recipient{{Address: "eve@example.org"}}}, "<>", []string{"eve@example.org"}},
+	} {
+		m := withoutEnvelope(test.header + "\nTo: x@example.com\n")
+		m.Delivery = test.delivery
+		p, err := m.Prepare()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var to []string
+		for _, recipient := range p.Delivery.To {
+			to = append(to, recipient.Address)
+		}
+		if p.Delivery.From != test.from || !slices.Equal(to, test.to) || p.Delivery.EnvelopeID != test.delivery.EnvelopeID {
+			t.Errorf("%s: from %s to %q", name, p.Delivery.From, to)
+		}
+		if _, err := p.Prepare(); err != nil {
+			t.Errorf("%s, again: %v", name, err)
+		}
+	}
+}
+
+// TestRawWithoutBcc: Bcc does not leave, in any spelling, and nothing else is lost;
+// the size that is declared is that of what is sent.
+func TestRawWithoutBcc(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 900)
+	for in, want := range map[string]string{
+		"A: b\nBcc: x@y\nC: d\n\nBcc: z\n":                          "A: b\r\nC: d\r\n\r\nBcc: z\r\n",
+		"BCC : x@y,\r\n\tz@y,\r\n \r\n  a@y\r\nA: b\r\n c\r\n\r\n":  "A: b\r\n c\r\n\r\n",
+		"A: b\nresent-bcc: x@y":                                     "A: b\r\n",
+		"A: b\nbcc:\nbcc: x\nBccs: c\nX-Bcc: d\n\n":                 "A: b\r\nBccs: c\r\nX-Bcc: d\r\n\r\n",
+		"A: b\n Bcc: c\n\nd":                                        "A: b\r\n Bcc: c\r\n\r\nd\r\n",
+		"Bcc: x@y\nA: b\n\n" + strings.Repeat(long+"\n", 100):       "A: b\r\n\r\n" + strings.Repeat(long+"\r\n", 100),
+		"A: b\nBcc: " + strings.Repeat("x@y,\n ", 20_000) + "z\n\n": "A: b\r\n\r\n",
+		"A: b\r\nBcc: x\r\n\r\n\x00\n":                              "A: b\r\n\r\n\x00\n",
+	} {
+		m := rawLetter(in)
+		m.Raw.Open = func() (io.ReadCloser, error) { return io.NopCloser(iotest.HalfReader(strings.NewReader(in))), nil }
+		var out strings.Builder
+		if _, err := m.WriteTo(&out); err != nil || out.String() != want {
+			t.Errorf("%.60q… became %.60q…, %v", in, out.String(), err)
+		}
+		inSession(t, &smtp.Options{Chunking: true}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+			_, err := c.Send(t.Context(), m)
+			switch {
+			case strings.Contains(in, "\x00") && errors.Is(err, errors.ErrUnsupported): // BINARYMIME
+			case err != nil || server.mails[0].content.String() != want:
+				t.Errorf("%.60q… arrived as something else: %v", in, err)
+			}
+		})
+	}
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	if _, err := mailer.Send(t.Context(), withoutEnvelope("From: a@example.com\nBcc: b@example.net\n\nx\n")); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Messages()[0]
+	if string(got.Data) != "From: a@example.com\r\n\r\nx\r\n" || !slices.Equal(got.To, []string{"b@example.net"}) {
+		t.Errorf("%q arrived for %q", got.Data, got.To)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/mail"
 	"unicode/utf8"
 )
 
@@ -165,25 +164,4 @@ func isHigh(s []byte) bool {
 		}
 	}
 	return false
-}
-
-// MessageID returns what a message that begins with head is called, without
-// brackets; it is empty if that is not in head. An error says that no message
-// begins like that.
-func MessageID(head []byte) (string, error) {
-	name, _, ok := bytes.Cut(head, []byte(":"))
-	name = bytes.TrimRight(name, " \t") // as in RFC 5322, section 4.5
-	if !ok || len(name) == 0 || bytes.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return "", errors.New("the message does not begin with a header field")
-	}
-	m, err := mail.ReadMessage(bytes.NewReader(head))
-	if err != nil {
-		return "", nil
-	}
-	_, id, _ := bytes.Cut([]byte(m.Header.Get("Message-ID")), []byte("<"))
-	id, _, ok = bytes.Cut(id, []byte(">"))
-	if !ok {
-		return "", nil
-	}
-	return string(id), nil
 }
