@@ -69,6 +69,9 @@ type Options struct {
 	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
+	// Signer, if not nil, signs each message of Send and SendAll.
+	Signer Signer
+
 	// Logger, if not nil, gets a debug record for each command and each reply.
 	// Credentials are replaced by *** and content is left out.
 	Logger *slog.Logger
@@ -386,7 +389,7 @@ func (c *Client) dataStep() step {
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
-	o := m.outgoing(ctx)
+	o := m.outgoing(ctx, c.opts.Signer)
 	defer o.close()
 	c.send(ctx, o, nil)
 	result, err := o.outcome()

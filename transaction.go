@@ -18,11 +18,16 @@ type outgoing struct {
 	ahead  *transaction // the first one, if its envelope has gone already
 }
 
-// outgoing makes a message ready to be sent, with its files open.
-func (m *Message) outgoing(ctx context.Context) *outgoing {
+// outgoing makes a message ready to be sent, with its files open, and signed if
+// there is a signer.
+func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
 	p, err := m.prepare(ctx, true)
+	if err == nil {
+		err = p.sign(ctx, signer)
+	}
 	o := &outgoing{prepared: p, err: err}
 	if err != nil {
+		o.close()
 		o.result = p.unsent(err)
 		return o
 	}
