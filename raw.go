@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/mail"
 	"reflect"
 	"strings"
@@ -157,7 +156,7 @@ func (e *Envelope) fillFrom(header []byte) error {
 		for _, name := range []string{"To", "Cc", "Bcc"} {
 			list, err := addressesIn(m.Header, name)
 			if err != nil {
-				return err
+				return &FieldError{"Delivery", fmt.Errorf("is needed, since in Raw %w", err)}
 			}
 			all.To = append(all.To, list...)
 		}
@@ -177,33 +176,12 @@ func (e *Envelope) fillSender(header mail.Header) error {
 	list, err := addressesIn(header, name)
 	switch {
 	case err != nil:
-		return err
+		return &FieldError{"Delivery.From", fmt.Errorf("is needed, since in Raw %w", err)}
 	case len(list) != 1:
 		return &FieldError{"Delivery.From", fmt.Errorf("is needed, since Raw has %d addresses in its %s", len(list), name)}
 	}
 	e.From = list[0].Address
 	return nil
-}
-
-// addressesIn returns the mailboxes in all header fields of a name, as they are
-// spelled in an envelope. Display names do not matter, and are in any charset.
-func addressesIn(header mail.Header, name string) (list []Address, err error) {
-	anyCharset := func(string, io.Reader) (io.Reader, error) { return strings.NewReader("x"), nil }
-	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{CharsetReader: anyCharset}}
-	for _, value := range header[name] {
-		if strings.TrimSpace(value) == "" { // As a Bcc may be (RFC 5322, section 3.6.3).
-			continue
-		}
-		addresses, err := parser.ParseList(value)
-		if err != nil {
-			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the %s of Raw cannot be read: %w", name, err)}
-		}
-		for _, address := range addresses {
-			spelled := (&mail.Address{Address: address.Address}).String()
-			list = append(list, Address{Address: spelled[1 : len(spelled)-1]})
-		}
-	}
-	return list, nil
 }
 
 // Len returns the size of the message with its line ends mended.

@@ -92,7 +92,7 @@ func TestBadRaw(t *testing.T) {
 		"smtp: Raw: open ":                                                      set(func(m *smtp.Message) { m.Raw = smtp.FilePath("no such file") }),
 		"smtp: Raw: read ":                                                      set(func(m *smtp.Message) { m.Raw = smtp.FilePath(".") }),
 		"smtp: Raw: the message does not begin with a header field":             rawLetter(""),
-		"smtp: Delivery: is needed, since the To of Raw cannot be read: ":       withoutEnvelope("From: ann@example.com\nTo: bob\n\nx"),
+		"smtp: Delivery: is needed, since in Raw the To cannot be read: ":       withoutEnvelope("From: ann@example.com\nTo: bob\n\nx"),
 		"smtp: Delivery: is needed, since Raw has a field Resent-To":            withoutEnvelope("From: ann@example.com\nTo: bob@example.net\nResent-To: eve@example.net\n\nx"),
 		"smtp: Delivery: is needed, since the header of Raw cannot be read":     withoutEnvelope("From: ann@example.com\nno field\n\nx"),
 		"smtp: Delivery.From: is needed, since Raw has 2 addresses in its F":    withoutEnvelope("From: ann@example.com, ann@example.org\nTo: bob@example.net\n\nx"),

@@ -3,6 +3,7 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -76,6 +77,9 @@ func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
 		case mailbox.Address == EmptyGroup:
 			f.phrase(c, mailbox.Name)
 			address = EmptyGroup
+			if bytes.HasSuffix(f.line, []byte("?=")) { // RFC 2047, section 5 (3)
+				address = " " + EmptyGroup
+			}
 		case mailbox.Name != "":
 			f.phrase(c, mailbox.Name)
 			address = " <" + mailbox.Address + ">"

@@ -1,0 +1,113 @@
+package smtp
+
+import (
+	"fmt"
+	"io"
+	"mime"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// ReplyMessage begins a reply to the message with that header, as net/mail reads it:
+// To, Subject, InReplyTo and References are set, and From is left to the caller. An
+// automatic answer should have AutoSubmitted as well, and should never go to what
+// has a field Auto-Submitted or Precedence itself (RFC 3834, section 2).
+func ReplyMessage(to mail.Header) (*Message, error) {
+	m := &Message{Subject: replySubject(to.Get("Subject"))}
+	name := "Reply-To"
+	if to.Get(name) == "" {
+		name = "From"
+	}
+	list, err := addressesIn(to, name)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("its %s names nobody", name)
+	}
+	if err != nil {
+		return nil, &FieldError{"To", fmt.Errorf("of a reply to a message cannot be known: %w", err)}
+	}
+	for _, address := range list {
+		m.To = append(m.To, Address{Name: clean(address.Name), Address: address.Address})
+	}
+	m.InReplyTo, m.References = thread(to)
+	return m, nil
+}
+
+// replySubject is the subject of a reply (RFC 5322, section 3.6.5).
+func replySubject(subject string) string {
+	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+		subject = decoded
+	}
+	subject = clean(subject)
+	if len(subject) >= 3 && strings.EqualFold(subject[:3], "Re:") {
+		return subject
+	}
+	return strings.TrimSpace("Re: " + subject)
+}
+
+// clean makes text of a stranger fit for a header field.
+func clean(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD")))
+}
+
+// addressesIn returns the mailboxes in all header fields of a name, with their local
+// parts quoted where they must be. A display name in a charset that is not known is
+// left out.
+func addressesIn(header mail.Header, name string) (list []Address, err error) {
+	unknown := func(string, io.Reader) (io.Reader, error) { return strings.NewReader("\uFFFD"), nil }
+	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{CharsetReader: unknown}}
+	for _, value := range header[name] {
+		if strings.TrimSpace(value) == "" { // As a Bcc may be (RFC 5322, section 3.6.3).
+			continue
+		}
+		addresses, err := parser.ParseList(value)
+		if err != nil {
+			return nil, fmt.Errorf("the %s cannot be read: %w", name, err)
+		}
+		for _, address := range addresses {
+			spelled := (&mail.Address{Address: address.Address}).String()
+			list = append(list, Address{Name: strings.Trim(address.Name, "\uFFFD "), Address: spelled[1 : len(spelled)-1]})
+		}
+	}
+	return list, nil
+}
+
+// What a reply takes over of the identifiers of a stranger: more than readers use.
+const (
+	maxReferences = 50
+	maxIdentifier = 500 // octets
+)
+
+// thread places a reply behind its parent (RFC 5322, section 3.6.4). Of a long
+// thread the first message and the last ones are named.
+func thread(parent mail.Header) (inReplyTo, references []string) {
+	inReplyTo = identifiersIn(parent.Get("Message-ID"))
+	references = identifiersIn(parent.Get("References"))
+	if before := identifiersIn(parent.Get("In-Reply-To")); len(references) == 0 && len(before) == 1 {
+		references = before
+	}
+	if references = append(references, inReplyTo...); len(references) > maxReferences {
+		references = slices.Delete(references, 1, len(references)-maxReferences+1)
+	}
+	return inReplyTo, references
+}
+
+var identifier = regexp.MustCompile(`<[^<>\s]+@[^<>\s]+>`)
+
+// identifiersIn returns the message identifiers in a field that a stranger wrote,
+// where much else may stand, without their brackets.
+func identifiersIn(value string) (list []string) {
+	for _, id := range identifier.FindAllString(value, -1) {
+		if isASCII(id) && len(id) <= maxIdentifier && clean(id) == id {
+			list = append(list, strings.Trim(id, "<>"))
+		}
+	}
+	return list
+}
