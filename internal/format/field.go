@@ -99,7 +99,7 @@ func (c Charset) ListID(description, id string) (Field, error) {
 	if err := CheckText(description); err != nil {
 		return Field{}, err
 	}
-	if !strings.Contains(id, ".") || !ASCII.isAtoms(strings.ReplaceAll(id, ".", " ")) || len(id) > 255 {
+	if strings.Contains(id, " ") || !strings.Contains(id, ".") || !ASCII.isAtoms(strings.ReplaceAll(id, ".", " ")) || len(id) > 255 {
 		return Field{}, fmt.Errorf("%q is no list identifier such as news.example.com", id)
 	}
 	if description != "" {
