@@ -70,11 +70,10 @@ type Message struct {
 	Delivery Envelope
 }
 
-// Prepare returns a copy that is checked, and has its Date, MessageID and Delivery
-// set: what it writes is the same each time. Send does this itself; it is for those
-// who send a message more than once, and then change nothing but Delivery. No file
-// is opened, but Raw for a Delivery that lacks something. What cannot be sent is a
-// [*FieldError].
+// Prepare returns a copy that is checked, with its Date, MessageID and Delivery: what
+// it writes is the same each time. Send does this itself; it is for who sends more
+// than once, and then changes nothing but Delivery. Of files, only a Raw without an
+// envelope is opened. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
 	return p.message, err

@@ -343,6 +343,39 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// FuzzMessage: whatever a message says, it is refused, or readers that are not ours
+// see exactly that.
+func FuzzMessage(f *testing.F) {
+	f.Add("Hi", "Ann", "Hello.\n", "<p>Hello.</p>", "a.pdf", []byte("x"), "notes", false)
+	f.Add("Größe =?utf-8?q?x?=", "Müller, \"J\" \\", "ü\r\n.\r\n--=_4a30277a7ca42298f0e1467c_mixed", "cid:a b", strings.Repeat("ü", 100)+".pdf", octets[:9], " ", true)
+	f.Fuzz(func(t *testing.T, subject, name, text, html, file string, data []byte, description string, utf8 bool) {
+		m := letter("bob@example.net")
+		m.From.Name, m.To[0].Name, m.Subject, m.Text, m.HTML, m.Delivery.UTF8 = name, name, subject, text, html, utf8
+		m.Attachments = []smtp.File{{Name: file, Type: "application/pdf", Description: description, Open: opener(string(data))}}
+		p, err := m.Prepare()
+		var field *smtp.FieldError
+		if errors.As(err, &field) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := asked(t, p)
+		for i, l := range want.Leaves {
+			if l.Disposition == "attachment" {
+				want.Leaves[i].Type = "application/pdf"
+			}
+		}
+		raw := write(t, p)
+		checkBytes(t, raw, utf8)
+		for parser, read := range map[string]func(*testing.T, []byte) content{"net/mail": readStandard, "go-message": readGoMessage} {
+			if got := read(t, raw); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s reads %q, want %q", parser, got, want)
+			}
+		}
+	})
+}
+
 func TestPreparedWritesTheSameEachTime(t *testing.T) {
 	t.Parallel()
 	for name, message := range shapes() {
@@ -585,7 +618,8 @@ func TestBadInput(t *testing.T) {
 		_, prepareErr := m.Prepare()
 		var b bytes.Buffer
 		_, writeErr := m.WriteTo(&b)
-		for method, err := range map[string]error{"Prepare": prepareErr, "WriteTo": writeErr} {
+		_, sendErr := new(smtp.Mailer).Send(t.Context(), m)
+		for method, err := range map[string]error{"Prepare": prepareErr, "WriteTo": writeErr, "Send": sendErr} {
 			var field *smtp.FieldError
 			if !errors.As(err, &field) || field.Field != want {
 				t.Errorf("%s: %s returned %v", want, method, err)

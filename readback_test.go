@@ -97,6 +97,7 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 		outer = "/mixed"
 	}
 	text := func(path, mediaType, text string) {
+		text = strings.ReplaceAll(text, "\r\n", "\n")
 		if text = strings.ReplaceAll(text, "\n", "\r\n"); text != "" && !strings.HasSuffix(text, "\n") {
 			text += "\r\n"
 		}
@@ -150,7 +151,7 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 	if m.Calendar != "" {
 		method := m.Calendar[strings.Index(m.Calendar, "METHOD:")+len("METHOD:"):]
 		method, _, _ = strings.Cut(strings.ReplaceAll(method, "\r", ""), "\n")
-		text(outer+inner, "text/calendar; method="+method, strings.ReplaceAll(m.Calendar, "\r\n", "\n"))
+		text(outer+inner, "text/calendar; method="+method, m.Calendar)
 		attached = append(attached, smtp.FileBytes("invite.ics", []byte(leaves[len(leaves)-1].Body)))
 	}
 	if m.HTML == "" {

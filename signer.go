@@ -9,10 +9,9 @@ import (
 )
 
 // Signer puts a signature into messages, as by DKIM. Sign is called once per Send,
-// before MAIL; it reads the message, with CRLF line ends, by writing it to a hash,
-// and is done with that when it returns. What it returns writes the message with
-// its signature, by writing the message again, the same each time. Sign may be
-// called by several goroutines at once.
+// before MAIL, by any goroutine; it reads the message by writing it to a hash, say,
+// and no longer than it runs. What it returns writes the message again, with the
+// signature, and the same each time.
 type Signer interface {
 	Sign(ctx context.Context, message io.WriterTo) (io.WriterTo, error)
 }
