@@ -41,10 +41,16 @@ func (d *draft) close() {
 // build makes the draft, and closes what was opened if it cannot.
 func (m *Message) build(each func(*attachment) error) (*draft, error) {
 	d := &draft{boundary: m.boundary()}
+	built := false
+	defer func() {
+		if !built { // Or the caller's own Open has panicked.
+			d.close()
+		}
+	}()
 	if err := d.build(m, each); err != nil {
-		d.close()
 		return nil, err
 	}
+	built = true
 	return d, nil
 }
 
@@ -96,7 +102,7 @@ var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachm
 func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
 	var parts []*format.Part
 	for i, file := range list {
-		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary}
+		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary, octets: -1}
 		d.files = append(d.files, a)
 		if err := each(a); err != nil {
 			return nil, err

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/postrider/smtp/internal/format"
@@ -31,15 +32,16 @@ type File struct {
 
 	// Type is the media type. If empty, it follows from the extension of Name, or
 	// else from the content; text gets a charset if it begins as UTF-8 does. Messages
-	// that are not 7-bit text with CRLF go as application/octet-stream, since these
-	// may not be encoded.
+	// that are not 7-bit text with CRLF, and multiparts, may not be encoded: they go
+	// as application/octet-stream.
 	Type string
 
 	// Description is what the file is, for readers that show it; it may be empty.
 	Description string
 
-	// ContentID is what "cid:" in the HTML refers to. If empty, an inline file
-	// gets one, and "cid:" with its Name in the HTML is made to refer to it.
+	// ContentID is what "cid:" in the HTML refers to, as in "logo@example.com". If
+	// empty, an inline file gets one, and "cid:" with its Name in the HTML, as it is
+	// or percent-encoded, is made to refer to it.
 	ContentID string
 
 	// Size in octets, if it is known, else zero. A file that turns out to have
@@ -110,10 +112,13 @@ type attachment struct {
 	disposition string // empty: it is one of several forms of the content
 	mediaType   string // from Type, or else from the content
 	params      map[string]string
-	sevenBit    bool          // a message/rfc822 that can go as it is
-	boundary    string        // what a file that goes as it is must not hold
-	source      io.ReadCloser // nil: not open
-	onDisk      int64         // what the system says of the size of the file; zero: nothing
+	sevenBit    bool   // a message/rfc822 that can go as it is
+	boundary    string // what a file that goes as it is must not hold
+	onDisk      int64  // what the system says of the size of the file; zero: nothing
+
+	mu     sync.Mutex
+	source io.ReadCloser // nil: not open
+	octets int64         // when it was read last; less than none: not yet
 }
 
 // check refuses what could not be written, before anything is.
@@ -123,7 +128,9 @@ func (a *attachment) check() error {
 		return &FieldError{a.field + ".Open", errors.New("is nil")}
 	case a.disposition == "" && a.Type == "":
 		return &FieldError{a.field + ".Type", errors.New("is needed")}
-	case a.Name == "" && a.disposition != "", strings.ContainsAny(a.Name, `/\`):
+	case a.disposition == "" && (strings.HasPrefix(strings.ToLower(a.Type), "message/") || strings.HasPrefix(strings.ToLower(a.Type), "multipart/")):
+		return &FieldError{a.field + ".Type", fmt.Errorf("%q is no form of a content", a.Type)}
+	case a.disposition != "" && strings.Trim(a.Name, ". ") == "", strings.ContainsAny(a.Name, `/\`):
 		return &FieldError{a.field + ".Name", fmt.Errorf("%q is no file name", a.Name)}
 	case a.Size < 0:
 		return &FieldError{a.field + ".Size", errors.New("is negative")}
@@ -147,7 +154,7 @@ func (a *attachment) open(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	if a.mediaType == "message/rfc822" {
+	if strings.HasPrefix(a.mediaType, "message/") {
 		if err := a.examine(ctx); err != nil {
 			return &FieldError{a.field, err}
 		}
@@ -221,7 +228,10 @@ func (a *attachment) examine(ctx context.Context) error {
 		return err
 	}
 	defer source.Close()
-	a.sevenBit, err = format.IsSevenBit(contextReader{ctx, a.limit(source)}, a.boundary)
+	counted := &countingReader{r: contextReader{ctx, a.limit(source)}}
+	if a.sevenBit, err = format.IsSevenBit(counted, a.boundary); err == nil && a.sevenBit {
+		a.octets = counted.n
+	}
 	return err
 }
 
@@ -271,30 +281,48 @@ func (a *attachment) encodedSize() int64 {
 	return format.Base64Len(octets)
 }
 
-// write writes the content and closes the file, which is open for the first
-// time that it is written, and opened again for another.
+// write writes the content, by the reader that is open or else, since that serves
+// only once, by one of its own. It may be written by several goroutines at once.
 func (a *attachment) write(w io.Writer) error {
-	if a.source == nil {
-		source, err := a.File.open()
-		if err != nil {
+	source := a.take()
+	if source == nil {
+		var err error
+		if source, err = a.File.open(); err != nil {
 			return &FieldError{a.field, err}
 		}
-		a.source = source
 	}
-	defer a.close()
-	n, err := a.encode(w)
-	switch {
-	case err != nil:
+	defer source.Close()
+	n, err := a.encode(w, source)
+	if err == nil {
+		err = a.checkSize(n)
+	}
+	if err != nil {
 		return &FieldError{a.field, err}
-	case a.Size > 0 && n != a.Size:
-		return &FieldError{a.field, fmt.Errorf("has %d octets or more, and not the %d of its Size", n, a.Size)}
 	}
 	return nil
 }
 
-func (a *attachment) encode(w io.Writer) (int64, error) {
+// checkSize holds the octets that were read against all that is known of the file:
+// else one that is cut, or was read before, would be sent as half of what it is.
+func (a *attachment) checkSize(n int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.octets
+	a.octets = n
+	switch {
+	case a.Size > 0 && n != a.Size:
+		return fmt.Errorf("has %d octets or more, and not the %d of its Size", n, a.Size)
+	case a.Size == 0 && n < a.onDisk:
+		return fmt.Errorf("has %d octets, and had %d when it was opened", n, a.onDisk)
+	case before >= 0 && n != before:
+		return fmt.Errorf("had %d octets, and has %d when it is read again; does Open return it from its beginning each time?", before, n)
+	}
+	return nil
+}
+
+func (a *attachment) encode(w io.Writer, source io.Reader) (int64, error) {
+	counted := &countingReader{r: a.limited(source)}
 	if a.sevenBit {
-		counted := &countingReader{r: a.source}
 		still, err := format.IsSevenBit(io.TeeReader(counted, w), a.boundary)
 		if err == nil && !still {
 			err = errors.New("has changed, and cannot go as message/rfc822 any more")
@@ -302,11 +330,19 @@ func (a *attachment) encode(w io.Writer) (int64, error) {
 		return counted.n, err
 	}
 	encoder := format.NewBase64Writer(w)
-	n, err := io.Copy(encoder, a.limit(a.source))
+	_, err := io.Copy(encoder, counted)
 	if err == nil {
 		err = encoder.Close()
 	}
-	return n, err
+	return counted.n, err
+}
+
+// limited ends the reading of a file that grows where it ended when it was opened.
+func (a *attachment) limited(source io.Reader) io.Reader {
+	if a.Size == 0 && a.onDisk > 0 {
+		return io.LimitReader(source, a.onDisk)
+	}
+	return a.limit(source)
 }
 
 type countingReader struct {
@@ -320,9 +356,17 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// take returns the reader that is open, if there is one, for the caller to close.
+func (a *attachment) take() io.ReadCloser {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	source := a.source
+	a.source = nil
+	return source
+}
+
 func (a *attachment) close() {
-	if a.source != nil {
-		a.source.Close()
-		a.source = nil
+	if source := a.take(); source != nil {
+		source.Close()
 	}
 }

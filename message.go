@@ -6,13 +6,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"mime"
 	"net/mail"
-	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -120,7 +117,9 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 		return p, err
 	}
 	filled.fillTypes()
-	filled.fillContentIDs()
+	if err := filled.fillContentIDs(); err != nil {
+		return p, err
+	}
 	each := (*attachment).check
 	if open {
 		each = func(a *attachment) error { return a.open(ctx) }
@@ -140,7 +139,8 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 // envelope is the Delivery of the message with what its content is.
 func (p *prepared) envelope() Envelope {
 	e := p.message.Delivery
-	if n, known := p.Len(); known {
+	n, known := p.Len()
+	if _, isSigned := p.body.(*signed); known || isSigned {
 		e.Size = n
 	}
 	if p.raw != nil {
@@ -283,28 +283,4 @@ func (m *Message) fillTypes() {
 			}
 		}
 	}
-}
-
-// fillContentIDs gives each inline file without one a Content-ID, and makes the
-// HTML refer to it where it refers to the file by its name.
-func (m *Message) fillContentIDs() {
-	domain := m.MessageID[strings.LastIndexByte(m.MessageID, '@'):]
-	for i, file := range m.Inline {
-		if file.ContentID != "" {
-			continue
-		}
-		id := fmt.Sprintf("part%d.%s%s", i+1, m.digest(), domain)
-		m.Inline[i].ContentID = id
-		m.HTML = referenceTo(file.Name).ReplaceAllString(m.HTML, "cid:"+id+"${1}")
-	}
-}
-
-// referenceTo matches "cid:" and a file name as HTML may spell it, where no more
-// of a name follows: "cid:logo" is not in "cid:logo.png".
-func referenceTo(name string) *regexp.Regexp {
-	var spellings []string
-	for _, spelling := range []string{name, html.EscapeString(name), url.PathEscape(name)} {
-		spellings = append(spellings, regexp.QuoteMeta(spelling))
-	}
-	return regexp.MustCompile(`(?i:\bcid:)(?:` + strings.Join(spellings, "|") + `)($|["'<>()\s,;&#])`)
 }

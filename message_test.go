@@ -593,9 +593,18 @@ func TestBadInput(t *testing.T) {
 		"Delivery.To[0].Params[0]": func(m *smtp.Message) {
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Params: []smtp.Param{{Keyword: "NOTIFY", Value: "NEVER"}}}}
 		},
-		"Delivery.Return":       func(m *smtp.Message) { m.Delivery.Return = 9 },
-		"Delivery.EnvelopeID":   func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },
-		"Attachments[0].Name":   func(m *smtp.Message) { file.Name = ""; m.Attachments = []smtp.File{file} },
+		"Delivery.Return":         func(m *smtp.Message) { m.Delivery.Return = 9 },
+		"Delivery.EnvelopeID":     func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },
+		"Attachments[0].Name":     func(m *smtp.Message) { file.Name = ""; m.Attachments = []smtp.File{file} },
+		"Attachments[0].Name    ": func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "..", Open: file.Open}} },
+		"Alternatives[0].Type": func(m *smtp.Message) {
+			m.Alternatives = []smtp.File{{Type: "multipart/mixed; boundary=x", Open: file.Open}}
+		},
+		"Alternatives[0].Type ": func(m *smtp.Message) { m.Alternatives = []smtp.File{{Open: file.Open}} },
+		"Inline[0].Name":        func(m *smtp.Message) { m.HTML, m.Inline = "x", []smtp.File{{Name: "\xff.png", Open: file.Open}} },
+		"Inline[1].Name": func(m *smtp.Message) {
+			m.HTML, m.Inline = "cid:a.png", []smtp.File{{Name: "a.png", Open: file.Open}, {Name: "a.png", Open: file.Open}}
+		},
 		"Attachments[0].Name ":  func(m *smtp.Message) { file.Name = "../x"; m.Attachments = []smtp.File{file} },
 		"Attachments[0].Name  ": func(m *smtp.Message) { file.Name = "x\r\ny"; m.Attachments = []smtp.File{file} },
 		"Attachments[0].Type":   func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "a", Type: "text", Open: file.Open}} },
@@ -667,23 +676,37 @@ func TestOneAddress(t *testing.T) {
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	for html, want := range map[string]string{
-		`<img src="cid:a b.png">`:             `<img src="cid:ID">`,
-		`<img src='cid:a%20b.png'>`:           `<img src='cid:ID'>`,
-		`<img src=cid:a%20b.png>`:             `<img src=cid:ID>`,
-		`url(&quot;CID:a%20b.png&quot;)`:      `url(&quot;cid:ID&quot;)`,
-		`srcset="cid:a%20b.png, cid:a b.png"`: `srcset="cid:ID, cid:ID"`,
-		`cid:a b.png`:                         `cid:ID`,
-		`acid:a b.png `:                       `acid:a b.png `,
-		`cid:a b.pngx cid:a b.png.old`:        `cid:a b.pngx cid:a b.png.old`,
+		`<img src="cid:a b.png">`:                 `<img src="cid:ID">`,
+		`<img src="cid:a b.png.old">`:             `<img src="cid:a b.png.old">`,
+		`<img src=cid:a&#32;b&#46;png/>`:          `<img src=cid:ID/>`,
+		`<img src="cid:a%20b%2epng#x">`:           `<img src="cid:ID#x">`,
+		`x-cid:a b.png cid: cid`:                  `x-cid:a b.png cid: cid`,
+		`<img src="cid:a+b&amp;c%c3%a9.png">`:     `<img src="cid:ID2">`,
+		`<img src="cid:a&#43;b&amp;c%C3%A9.png">`: `<img src="cid:ID2">`,
+		`<img src='cid:a b.png (1)'>`:             `<img src='cid:ID3'>`,
+		`<img src="cid:given@example.com">`:       `<img src="cid:given@example.com">`,
+		`<img src='cid:a%20b.png'>`:               `<img src='cid:ID'>`,
+		`<img src=cid:a%20b.png>`:                 `<img src=cid:ID>`,
+		`url(&quot;CID:a%20b.png&quot;)`:          `url(&quot;cid:ID&quot;)`,
+		`srcset="cid:a%20b.png, cid:a b.png"`:     `srcset="cid:ID, cid:ID"`,
+		`cid:a b.png`:                             `cid:ID`,
+		`acid:a b.png `:                           `acid:a b.png `,
+		`cid:a b.pngx cid:a b.png.old`:            `cid:a b.pngx cid:a b.png.old`,
 	} {
 		m := letter("bob@example.net")
-		m.MessageID = `x"onerror=alert(1)"@example.com`
-		m.HTML, m.Inline = html, []smtp.File{smtp.FileBytes("a b.png", octets)}
+		m.MessageID = "x@$1exa'm&ple.com"
+		given := smtp.FileBytes("x", octets)
+		given.ContentID = "<given@example.com>"
+		m.HTML, m.Inline = html, []smtp.File{
+			smtp.FileBytes("a b.png", octets), smtp.FileBytes("a+b&cé.png", octets), smtp.FileBytes("a b.png (1)", octets),
+			given, smtp.FileBytes("given@example.com", octets),
+		}
 		p, err := m.Prepare()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.ReplaceAll(p.HTML, p.Inline[0].ContentID, "ID"); got != want || !regexp.MustCompile(`^part1\.[0-9a-f]{24}@example\.com$`).MatchString(p.Inline[0].ContentID) {
+		got := strings.NewReplacer(p.Inline[0].ContentID, "ID", p.Inline[1].ContentID, "ID2", p.Inline[2].ContentID, "ID3").Replace(p.HTML)
+		if got != want || !regexp.MustCompile(`^part1\.[0-9a-f]{24}@-1exa-m-ple\.com$`).MatchString(p.Inline[0].ContentID) {
 			t.Errorf("%s became %s, with %s", html, got, p.Inline[0].ContentID)
 		}
 	}
@@ -757,6 +780,67 @@ func TestSizeMustMatch(t *testing.T) {
 		if _, err := m.WriteTo(io.Discard); err == nil || !strings.Contains(err.Error(), "of its Size") {
 			t.Errorf("with a Size of %d, WriteTo returned %v", size, err)
 		}
+	}
+}
+
+// TestFileOnDiskChanges: a file that grows while it is read is sent as it was when it
+// was opened, one that is cut is not sent.
+func TestFileOnDiskChanges(t *testing.T) {
+	t.Parallel()
+	content := bytes.Repeat([]byte("0123456789"), 100_000)
+	for _, size := range []int64{40_000, int64(len(content)) + 1000} {
+		path := filepath.Join(t.TempDir(), "log.bin")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := letter("bob@example.net")
+		m.Attachments = []smtp.File{{Name: "log.bin", Open: func() (io.ReadCloser, error) {
+			file, err := os.Open(path)
+			return &changingFile{File: file, change: func() { os.Truncate(path, size) }}, err
+		}}}
+		var b bytes.Buffer
+		_, err := m.WriteTo(&b)
+		if size < int64(len(content)) {
+			if err == nil || !strings.Contains(err.Error(), "smtp: Attachments[0]: has 40000 octets, and had 1000000 when it was opened") {
+				t.Errorf("a file that was cut: %v", err)
+			}
+		} else if leaves := readStandard(t, b.Bytes()).Leaves; err != nil || leaves[1].Body != string(content) {
+			t.Errorf("a file that grew: %d octets, %v", len(leaves[1].Body), err)
+		}
+	}
+}
+
+// changingFile changes after it was read for the first time.
+type changingFile struct {
+	*os.File
+	change func()
+}
+
+func (f *changingFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.change()
+	return n, err
+}
+
+// TestReaderForOnce: a reader that cannot be read again serves one transaction, and
+// what follows is not sent as if the file were empty.
+func TestReaderForOnce(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a.bin", "a.eml"} {
+		reader := strings.NewReader("A: b\r\n\r\n")
+		m := letter("bob@example.net", "eve@example.net")
+		m.Attachments = []smtp.File{{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(reader), nil }}}
+		want := smtp.Accepted
+		if name == "a.eml" {
+			m.Attachments[0].Type = "message/rfc822" // which is read ahead
+			want = smtp.NotSent
+		}
+		inSession(t, &smtp.Options{MaxRecipients: 1}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+			result, err := c.Send(t.Context(), m)
+			if result.Recipients[0].Outcome != want || result.Recipients[1].Outcome != smtp.NotSent || !strings.Contains(err.Error(), "has 0 when it is read again") {
+				t.Errorf("%s: %v, %v, %v", name, result.Recipients[0].Outcome, result.Recipients[1].Outcome, err)
+			}
+		})
 	}
 }
 

@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/mail"
+	"net/textproto"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/postrider/smtp/internal/format"
 	"github.com/postrider/smtp/internal/wire"
@@ -22,7 +26,9 @@ type raw struct {
 	header    []byte // with Bcc, which is not sent
 	messageID string
 	traits    format.Traits
-	source    io.ReadCloser // nil: not open
+
+	mu     sync.Mutex
+	source io.ReadCloser // nil: not open
 }
 
 // besideRaw returns an error for a field of m that has no place beside Raw.
@@ -113,8 +119,12 @@ func (r *raw) examine(ctx context.Context, whole bool) error {
 	if r.messageID, err = format.MessageID(r.header); err != nil || !whole {
 		return err
 	}
+	shown := format.WithoutBcc(r.header)
+	if len(bytes.TrimSpace(shown)) == 0 {
+		return errors.New("the message has no header field but Bcc, which is not sent")
+	}
 	scanner := &format.Scanner{}
-	scanner.Write(format.WithoutBcc(r.header))
+	scanner.Write(shown)
 	if _, err := content.WriteTo(scanner); err != nil {
 		return err
 	}
@@ -137,24 +147,19 @@ func (r *raw) checkSize(n int64) error {
 
 // fillFrom sets what the envelope lacks by the header of a ready message.
 func (e *Envelope) fillFrom(header []byte) error {
-	m, err := mail.ReadMessage(bytes.NewReader(header))
+	fields, err := fieldsIn(header)
 	if err != nil {
-		return &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw cannot be read: %w", err)}
-	}
-	for name := range m.Header {
-		if strings.HasPrefix(name, "Resent-") {
-			return &FieldError{"Delivery", fmt.Errorf("is needed, since Raw has a field %s: to whom it goes is not clear", name)}
-		}
+		return err
 	}
 	if e.From == "" {
-		if err := e.fillSender(m.Header); err != nil {
+		if err := e.fillSender(fields); err != nil {
 			return err
 		}
 	}
 	if len(e.To) == 0 {
 		var all Message
 		for _, name := range []string{"To", "Cc", "Bcc"} {
-			list, err := addressesIn(m.Header, name)
+			list, err := addressesIn(fields, name)
 			if err != nil {
 				return &FieldError{"Delivery", fmt.Errorf("is needed, since in Raw %w", err)}
 			}
@@ -167,13 +172,32 @@ func (e *Envelope) fillFrom(header []byte) error {
 	return e.check()
 }
 
+// fieldsIn reads the header of a ready message.
+func fieldsIn(header []byte) (mail.Header, error) {
+	m, err := mail.ReadMessage(bytes.NewReader(header))
+	if err != nil {
+		return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw cannot be read: %w", err)}
+	}
+	fields := mail.Header{}
+	for _, spelled := range slices.Sorted(maps.Keys(m.Header)) {
+		// Before the colon there may be blanks (RFC 5322, section 4.5).
+		name := textproto.CanonicalMIMEHeaderKey(strings.TrimRight(spelled, " \t"))
+		if strings.HasPrefix(name, "Resent-") {
+			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since Raw has a field %s: to whom it goes is not clear", name)}
+		}
+		fields[name] = append(fields[name], m.Header[spelled]...)
+	}
+	return fields, nil
+}
+
 // fillSender takes Sender for the reverse-path, or else From, if that is one.
 func (e *Envelope) fillSender(header mail.Header) error {
 	name := "Sender"
-	if header.Get(name) == "" {
-		name = "From"
-	}
 	list, err := addressesIn(header, name)
+	if err == nil && len(list) == 0 {
+		name = "From"
+		list, err = addressesIn(header, name)
+	}
 	switch {
 	case err != nil:
 		return &FieldError{"Delivery.From", fmt.Errorf("is needed, since in Raw %w", err)}
@@ -190,15 +214,15 @@ func (r *raw) Len() (int64, bool) { return r.traits.Size, true }
 // WriteTo writes the message as it is, but for Bcc; its line ends are mended below.
 // One that is no longer what it was when MAIL described it is not sent to its end.
 func (r *raw) WriteTo(w io.Writer) (int64, error) {
-	if r.source == nil {
-		source, err := r.File.open()
-		if err != nil {
+	source := r.take()
+	if source == nil {
+		var err error
+		if source, err = r.File.open(); err != nil {
 			return 0, &FieldError{"Raw", err}
 		}
-		r.source = source
 	}
-	defer r.close()
-	counted := &countingReader{r: r.limit(r.source)}
+	defer source.Close()
+	counted := &countingReader{r: r.limit(source)}
 	content := bufio.NewReaderSize(counted, blockSize)
 	header, err := format.ReadHeader(content)
 	if err != nil {
@@ -235,9 +259,18 @@ func (r *raw) writeMended(w io.Writer) (n int64, err error) {
 	return n, err
 }
 
+// take returns the reader that is open, if there is one, for the caller to close:
+// it serves once.
+func (r *raw) take() io.ReadCloser {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	source := r.source
+	r.source = nil
+	return source
+}
+
 func (r *raw) close() {
-	if r.source != nil {
-		r.source.Close()
-		r.source = nil
+	if source := r.take(); source != nil {
+		source.Close()
 	}
 }

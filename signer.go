@@ -1,9 +1,13 @@
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"hash/maphash"
 	"io"
+	"sync"
 
 	"github.com/postrider/smtp/internal/format"
 )
@@ -21,22 +25,31 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 	if signer == nil {
 		return nil
 	}
-	u := &unsigned{ctx: ctx, write: p.body.WriteTo}
-	allowed := format.Traits{UTF8Header: p.message.Delivery.UTF8}
+	ready := false
+	defer func() {
+		if !ready { // Or the signer has panicked.
+			p.close()
+		}
+	}()
+	u := &unsigned{ctx: ctx, write: p.body.WriteTo, seed: maphash.MakeSeed(), octets: -1}
 	if p.raw != nil {
-		u.write, allowed = p.raw.writeMended, p.raw.traits
+		u.write = p.raw.writeMended
 	}
 	message, err := signer.Sign(ctx, u)
-	switch {
-	case u.err != nil: // Its own words are better, and it may have been ignored.
-		return u.err
+	switch failed := u.failed(); {
+	case failed != nil: // The signer may have ignored it.
+		return failed
 	case err == nil && message == nil:
 		err = errors.New("no message was returned by Sign")
+	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", contextError(ctx), err)
 	}
 	if err != nil {
 		return &FieldError{"Options.Signer", err}
 	}
-	p.draft.body = &signed{message: message, unsigned: u, allowed: allowed}
+	p.draft.body = &signed{message: message, unsigned: u, envelope: p.envelope()}
+	ready = true
 	return nil
 }
 
@@ -44,16 +57,51 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 type unsigned struct {
 	ctx   context.Context
 	write func(io.Writer) (int64, error)
-	err   error // of the message itself
+	seed  maphash.Seed
+
+	mu     sync.Mutex
+	err    error  // of the message itself
+	octets int64  // of the message; less than none: it was not yet written to its end
+	sum    uint64 // of them
 }
 
 func (u *unsigned) WriteTo(w io.Writer) (int64, error) {
 	guarded := &contextWriter{ctx: u.ctx, w: w}
-	n, err := u.write(guarded)
-	if guarded.err == nil && u.err == nil {
-		u.err = err
+	var hash maphash.Hash
+	hash.SetSeed(u.seed)
+	n, err := u.write(io.MultiWriter(&hash, guarded))
+	if guarded.err == nil { // Else it is the affair of w.
+		err = u.note(n, hash.Sum64(), err)
 	}
 	return n, err
+}
+
+// note keeps what was written, and the first error.
+func (u *unsigned) note(octets int64, sum uint64, err error) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case err != nil:
+	case u.octets < 0:
+		u.octets, u.sum = octets, sum
+	case u.octets != octets || u.sum != sum:
+		err = &FieldError{"Message", errors.New("is not what it was when it was signed; does Open return a file from its beginning each time?")}
+	}
+	u.err = cmp.Or(u.err, err)
+	return err
+}
+
+func (u *unsigned) failed() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+
+// length is less than none if the message was not yet written to its end.
+func (u *unsigned) length() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.octets
 }
 
 // contextWriter writes no more once the context has ended, and keeps the error.
@@ -78,8 +126,9 @@ func (c *contextWriter) Write(p []byte) (n int, err error) {
 type signed struct {
 	message  io.WriterTo
 	unsigned *unsigned
-	allowed  format.Traits // but for the size, what MAIL says of the message
-	octets   int64         // when it was written for the first time; zero: not yet
+	envelope Envelope // what MAIL says of the message
+	written  bool
+	sum      uint64 // of its octets, if it was written
 }
 
 // Len tells that nobody knows how many octets a signature has.
@@ -89,31 +138,42 @@ func (s *signed) Len() (int64, bool) { return 0, false }
 // is not sent to its end.
 func (s *signed) WriteTo(w io.Writer) (int64, error) {
 	scanner := &format.Scanner{}
-	n, err := s.message.WriteTo(io.MultiWriter(scanner, w))
-	if s.unsigned.err != nil {
-		return n, s.unsigned.err
+	var hash maphash.Hash
+	hash.SetSeed(s.unsigned.seed)
+	n, err := s.message.WriteTo(io.MultiWriter(scanner, &hash, w))
+	if failed := s.unsigned.failed(); failed != nil {
+		return n, failed
 	}
 	if err == nil {
 		err = s.check(scanner)
 	}
-	if err != nil {
-		err = &FieldError{"Options.Signer", err}
+	if err == nil && s.written && s.sum != hash.Sum64() {
+		err = errors.New("the signed message does not write the same each time")
 	}
-	return n, err
+	if err != nil {
+		return n, &FieldError{"Options.Signer", err}
+	}
+	s.written, s.sum = true, hash.Sum64()
+	return n, nil
 }
 
 func (s *signed) check(scanner *format.Scanner) error {
 	traits, err := scanner.Traits()
-	first := s.octets
-	s.octets = scanner.Octets()
+	octets, length := scanner.Octets(), s.unsigned.length()
+	allowed := format.Kind(s.envelope.Body) // the kinds are in the same order
+	if s.envelope.UTF8 {
+		allowed = max(allowed, format.EightBitData)
+	}
 	switch {
 	case err != nil:
 		return err
-	case s.octets == 0, first != 0 && first != s.octets:
-		return errors.New("the signed message does not write the same each time")
-	case traits.Kind > s.allowed.Kind, traits.UTF8Header && !s.allowed.UTF8Header:
+	case length < 0:
+		return errors.New("the message that was to be signed was never read to its end")
+	case octets < length:
+		return fmt.Errorf("the signed message has %d octets, and the message itself %d", octets, length)
+	case traits.Kind > allowed, traits.UTF8Header && !s.envelope.UTF8:
 		return errors.New("the signed message holds other octets than the message: over 127, NULs, or longer lines")
-	case traits.Kind != format.BinaryData && traits.Size != s.octets:
+	case traits.Kind != format.BinaryData && traits.Size != octets:
 		return errors.New("the signed message has line ends that are not CRLF, which would break its signature")
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -103,9 +104,45 @@ func (f signerFunc) Sign(ctx context.Context, m io.WriterTo) (io.WriterTo, error
 func TestBadSigner(t *testing.T) {
 	t.Parallel()
 	instead := func(content string) signerFunc {
-		return func(context.Context, io.WriterTo) (io.WriterTo, error) {
+		return func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+			m.WriteTo(io.Discard)
 			return writerTo(func(w io.Writer) error { _, err := io.WriteString(w, content); return err }), nil
 		}
+	}
+	behind := func(extra func(time int) string) signerFunc {
+		times := 0
+		return func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+			return writerTo(func(w io.Writer) error {
+				_, err := m.WriteTo(w)
+				times++
+				io.WriteString(w, extra(times))
+				return err
+			}), nil
+		}
+	}
+	always := func(extra string) signerFunc { return behind(func(int) string { return extra }) }
+	once := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+		var b bytes.Buffer
+		_, err := m.WriteTo(&b)
+		return &b, err
+	}
+	spooled := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+		var b bytes.Buffer
+		m.WriteTo(&limitedWriter{&b, 100}) // A full disk is not noticed.
+		return writerTo(func(w io.Writer) error { w.Write(b.Bytes()); return nil }), nil
+	}
+	partly := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+		r, w := io.Pipe()
+		go func() {
+			_, err := m.WriteTo(w)
+			w.CloseWithError(err)
+		}()
+		io.CopyN(io.Discard, r, 100)
+		go func() { // which it should not, but may
+			defer r.Close()
+			io.CopyN(io.Discard, r, 1000)
+		}()
+		return m, nil
 	}
 	asItIs := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) { return m, nil }
 	careless := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
@@ -119,6 +156,14 @@ func TestBadSigner(t *testing.T) {
 	text, broken, brokenLater := letter("bob@example.net"), letter("bob@example.net"), letter("bob@example.net")
 	broken.Attachments = []smtp.File{{Name: "a.pdf", Open: broken100}}
 	brokenLater.Attachments = []smtp.File{{Name: "a.pdf", Open: failingLater("x", broken100)}}
+	withFile := func(open func() (io.ReadCloser, error)) *smtp.Message {
+		m := letter("bob@example.net")
+		m.Attachments = []smtp.File{{Name: "a.pdf", Open: open}}
+		return m
+	}
+	reader := strings.NewReader("four")
+	cut, changed := withFile(changing("four", "thr")), withFile(changing("four", "five"))
+	used := withFile(func() (io.ReadCloser, error) { return io.NopCloser(reader), nil })
 	for name, test := range map[string]struct {
 		signer  signerFunc
 		message *smtp.Message
@@ -129,17 +174,25 @@ func TestBadSigner(t *testing.T) {
 		"reads the header":     {curious, text, 2, ""},
 		"refuses":              {func(context.Context, io.WriterTo) (io.WriterTo, error) { return nil, errDisk }, text, 0, "smtp: Options.Signer: disk error"},
 		"returns nothing":      {func(context.Context, io.WriterTo) (io.WriterTo, error) { return nil, nil }, text, 0, "smtp: Options.Signer: no message"},
-		"empty":                {instead(""), text, 0, "smtp: Options.Signer: the signed message does not write the same"},
-		"once":                 {func(context.Context, io.WriterTo) (io.WriterTo, error) { return bytes.NewBufferString("A: b\r\n"), nil }, text, 1, "smtp: Options.Signer: the signed message does not write the same"},
-		"8-bit":                {instead("A: b\r\n\r\n\xff\r\n"), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
-		"UTF-8":                {instead("A: ü\r\n\r\n"), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
-		"long":                 {instead("A: b\r\n\r\n" + strings.Repeat("a", 999) + "\r\n"), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
-		"bare LF":              {instead("A: b\n"), text, 0, "smtp: Options.Signer: the signed message has line ends"},
-		"no line end":          {instead("A: b"), text, 0, "smtp: Options.Signer: the signed message has line ends"},
-		"bare CR":              {instead("A: b\rc\r\n"), text, 0, "a bare CR, which"},
+		"partly, and too late": {partly, text, 2, ""},
+		"empty":                {instead(""), text, 0, "smtp: Options.Signer: the signed message has 0 octets"},
+		"another message":      {instead("A: b\r\n\r\n"), text, 0, "smtp: Options.Signer: the signed message has 8 octets"},
+		"unread":               {func(context.Context, io.WriterTo) (io.WriterTo, error) { return strings.NewReader("A: b\r\n"), nil }, text, 0, "smtp: Options.Signer: the message that was to be signed was never read"},
+		"spooled":              {spooled, text, 0, "smtp: Options.Signer: the message that was to be signed was never read"},
+		"once":                 {once, text, 1, "smtp: Options.Signer: the signed message has 0 octets"},
+		"other each time":      {behind(func(time int) string { return fmt.Sprintf("%d\r\n", time) }), text, 1, "smtp: Options.Signer: the signed message does not write the same"},
+		"8-bit":                {always("\xff\r\n"), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
+		"UTF-8":                {instead("A: ü\r\n" + strings.Repeat("A: b\r\n", 100)), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
+		"long":                 {always(strings.Repeat("a", 999) + "\r\n"), text, 0, "smtp: Options.Signer: the signed message holds other octets"},
+		"bare LF":              {always("x\n"), text, 0, "smtp: Options.Signer: the signed message has line ends"},
+		"no line end":          {always("x"), text, 0, "smtp: Options.Signer: the signed message has line ends"},
+		"bare CR":              {always("a\rb\r\n"), text, 0, "a bare CR, which"},
 		"a file fails":         {asItIs, broken, 0, "smtp: Attachments[0]: disk error"},
 		"a file fails, unread": {careless, broken, 0, "smtp: Attachments[0]: disk error"},
 		"a file fails later":   {careless, brokenLater, 0, "smtp: Attachments[0]: disk error"},
+		"a file is cut":        {new(hashSigner).Sign, cut, 0, "smtp: Attachments[0]: had 4 octets, and has 3"},
+		"a file has changed":   {new(hashSigner).Sign, changed, 0, "smtp: Message: is not what it was when it was signed"},
+		"a reader for once":    {new(hashSigner).Sign, used, 0, "smtp: Attachments[0]: had 4 octets, and has 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inSession(t, &smtp.Options{Signer: test.signer, MaxRecipients: 1}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
@@ -165,7 +218,71 @@ func TestBadSigner(t *testing.T) {
 	}
 }
 
+// limitedWriter takes only so many octets.
+type limitedWriter struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	if len(p) > l.left {
+		return 0, errDisk
+	}
+	l.left -= len(p)
+	return l.w.Write(p)
+}
+
 func broken100() (io.ReadCloser, error) { return broken(100)() }
+
+// TestSignerOfUTF8: what MAIL says of a message may be in what is signed.
+func TestSignerOfUTF8(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	server := recordAs(theirs, &recorder{offers: "SMTPUTF8, SIZE 1000"})
+	c := smtp.NewClient(ours, &smtp.Options{Signer: &hashSigner{}})
+	if err := c.Hello(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := letter("bob@example.net")
+	m.Subject, m.Delivery.UTF8, m.Delivery.Size = "Grüße", true, 7
+	if _, err := c.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	c.Quit(t.Context())
+	<-server.done
+	checkHash(t, strings.TrimSuffix(strings.ReplaceAll(server.content, "\r\n..", "\r\n."), ".\r\n"))
+	if server.mail != "MAIL FROM:<ann@example.com> SMTPUTF8" {
+		t.Error(server.mail)
+	}
+}
+
+// TestPanics: whatever of the caller's own panics before MAIL, what was opened is
+// closed.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	signer := signerFunc(func(context.Context, io.WriterTo) (io.WriterTo, error) { panic("x") })
+	first := &countedFile{source: opener("content")}
+	files := []smtp.File{{Name: "a.bin", Open: first.open}}
+	for name, m := range map[string]*smtp.Message{
+		"signer":         {From: smtp.Address{Address: "a@b"}, To: []smtp.Address{{Address: "a@b"}}, Attachments: files},
+		"signer and raw": {Raw: files[0], Delivery: smtp.Envelope{From: "<>", To: []smtp.Recipient{{Address: "a@b"}}}},
+		"file": {From: smtp.Address{Address: "a@b"}, To: []smtp.Address{{Address: "a@b"}}, Attachments: append(files, smtp.File{Name: "b", Open: func() (io.ReadCloser, error) {
+			panic("x")
+		}})},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			(&smtp.Mailer{Options: smtp.Options{Signer: signer}}).Send(t.Context(), m)
+		}()
+		if first.opened != first.closed {
+			t.Errorf("%s: opened %d times, closed %d times", name, first.opened, first.closed)
+		}
+	}
+}
 
 // TestSignerContext: the context ends the reading of a message that is signed, and
 // the session can still be used.

@@ -27,7 +27,6 @@ func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
 	}
 	o := &outgoing{prepared: p, err: err}
 	if err != nil {
-		o.close()
 		o.result = p.unsent(err)
 		return o
 	}

@@ -37,18 +37,28 @@ func ReadHeader(r *bufio.Reader) (header []byte, err error) {
 // section 3.6.3).
 func WithoutBcc(header []byte) []byte {
 	shown := make([]byte, 0, len(header))
-	hidden := false
+	start := 0 // of the field, to which a line belongs that begins with a blank
+	end := 0
 	for line := range bytes.Lines(header) {
-		if line[0] != ' ' && line[0] != '\t' { // Else it goes on with the field before.
-			name, _, _ := bytes.Cut(line, []byte(":"))
-			name = bytes.TrimRight(name, " \t") // as in RFC 5322, section 4.5
-			hidden = bytes.EqualFold(name, []byte("Bcc")) || bytes.EqualFold(name, []byte("Resent-Bcc"))
+		if line[0] != ' ' && line[0] != '\t' && end > start {
+			shown = appendShown(shown, header[start:end])
+			start = end
 		}
-		if !hidden {
-			shown = append(shown, line...)
-		}
+		end += len(line)
 	}
-	return shown
+	return appendShown(shown, header[start:end])
+}
+
+// appendShown adds a field unless it is hidden. One with a bare CR is not, since
+// nobody knows what readers make of that: it is refused as a part of the message.
+func appendShown(shown, field []byte) []byte {
+	name, _, _ := bytes.Cut(field, []byte(":"))
+	name = bytes.TrimSpace(name) // as in RFC 5322, section 4.5
+	hidden := bytes.EqualFold(name, []byte("Bcc")) || bytes.EqualFold(name, []byte("Resent-Bcc"))
+	if hidden && bytes.Count(field, []byte("\r")) == bytes.Count(field, []byte("\r\n")) {
+		return shown
+	}
+	return append(shown, field...)
 }
 
 // MessageID returns what a message that begins with head is called, without
