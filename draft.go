@@ -16,6 +16,7 @@ import (
 type draft struct {
 	body
 	boundary string
+	ids      map[string]bool // the Content-IDs of its parts
 	files    []*attachment
 	raw      *raw // nil: it is built
 }
@@ -40,7 +41,7 @@ func (d *draft) close() {
 
 // build makes the draft, and closes what was opened if it cannot.
 func (m *Message) build(each func(*attachment) error) (*draft, error) {
-	d := &draft{boundary: m.boundary()}
+	d := &draft{boundary: m.boundary(), ids: map[string]bool{}}
 	built := false
 	defer func() {
 		if !built { // Or the caller's own Open has panicked.
@@ -111,8 +112,11 @@ func (d *draft) add(field string, list []File, each func(*attachment) error) ([]
 		if err != nil {
 			return nil, err
 		}
-		if a.ContentID != "" && slices.ContainsFunc(d.files[:len(d.files)-1], func(other *attachment) bool { return other.ContentID == a.ContentID }) {
-			return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", a.ContentID)}
+		if id := withoutBrackets(a.ContentID); id != "" {
+			if d.ids[id] {
+				return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", id)}
+			}
+			d.ids[id] = true
 		}
 		parts = append(parts, part)
 	}
@@ -134,7 +138,7 @@ func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, 
 		forms = append(forms, text)
 	}
 	for i, file := range m.Alternatives {
-		if strings.HasPrefix(strings.ToLower(file.Type), "text/x-amp-html") {
+		if mediaType := strings.ToLower(file.Type); strings.HasPrefix(mediaType, "text/x-amp-html") || strings.HasPrefix(mediaType, "text/watch-html") {
 			forms, others[i] = append(forms, others[i]), nil
 		}
 	}

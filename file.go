@@ -261,7 +261,7 @@ func (a *attachment) part() (*format.Part, error) {
 		f.of(a.field + ".Name")(format.Value("Content-Disposition", a.disposition, format.Param{Name: "filename", Value: a.Name}))
 	}
 	if a.ContentID != "" {
-		f.identifiers(a.field+".ContentID", "Content-ID", a.ContentID)
+		f.identifier(a.field+".ContentID", "Content-ID", a.ContentID)
 	}
 	if a.Description != "" {
 		f.of(a.field + ".Description")(format.ASCII.Text("Content-Description", a.Description))

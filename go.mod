@@ -8,9 +8,7 @@ require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/xdg-go/scram v1.4.0
 	golang.org/x/net v0.58.0
+	golang.org/x/text v0.41.0
 )
 
-require (
-	github.com/xdg-go/stringprep v1.0.4 // indirect
-	golang.org/x/text v0.41.0 // indirect
-)
+require github.com/xdg-go/stringprep v1.0.4 // indirect

@@ -51,7 +51,7 @@ func (m *Message) header() ([]format.Field, error) {
 	f.addresses("To", "To", m.shownTo())
 	f.addresses("Cc", "Cc", m.Cc)
 	hidden.addresses("Bcc", "Bcc", m.Bcc)
-	f.identifiers("MessageID", "Message-ID", m.MessageID)
+	f.identifier("MessageID", "Message-ID", m.MessageID)
 	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
 	f.identifiers("References", "References", m.References...)
 	if m.Subject != "" {
@@ -131,11 +131,13 @@ var owned = map[string]string{
 // structured are fields in which an encoded word would not be decoded, or only in
 // places that a grammar of their own has for it.
 var structured = []string{
-	"accept-language", "archived-at", "arc-authentication-results", "arc-message-signature", "arc-seal", "authentication-results",
-	"autocrypt", "delivered-to", "disposition-notification-options", "disposition-notification-to", "dkim-signature", "errors-to",
-	"expires", "expiry-date", "feedback-id", "mail-followup-to", "mail-reply-to", "mt-priority", "original-message-id",
-	"precedence", "priority", "received", "received-spf", "reply-by", "return-receipt-to", "sensitivity", "supersedes", "tls-required",
-	"x-auto-response-suppress", "x-confirm-reading-to", "x-msmail-priority", "x-original-to",
+	"accept-language", "apparently-to", "approved", "archived-at", "arc-authentication-results", "arc-message-signature", "arc-seal",
+	"authentication-results", "author", "autocrypt", "content-language", "control", "conversion", "deferred-delivery", "delivered-to",
+	"disposition-notification-options", "disposition-notification-to", "distribution", "dkim-signature", "encrypted", "errors-to",
+	"expires", "expiry-date", "feedback-id", "followup-to", "keywords", "language", "latest-delivery-time", "mail-followup-to",
+	"mail-reply-to", "mt-priority", "newsgroups", "original-from", "original-message-id", "original-recipient", "precedence", "priority",
+	"received", "received-spf", "reply-by", "return-receipt-to", "sensitivity", "supersedes", "tls-required",
+	"x-auto-response-suppress", "x-confirm-reading-to", "x-msmail-priority", "x-original-to", "x-smtpapi",
 }
 
 // further adds a field of the caller's own.
@@ -145,7 +147,7 @@ func (f *fields) further(source string, field HeaderField) {
 	switch {
 	case owned[name] != "":
 		err = fmt.Errorf("%s is set by %s of the Message", field.Name, owned[name])
-	case name == "mime-version", strings.HasPrefix(name, "content-"), strings.HasPrefix(name, "resent-"):
+	case name == "mime-version", strings.HasPrefix(name, "content-") && name != "content-language", strings.HasPrefix(name, "resent-"):
 		err = fmt.Errorf("%s is not set in this way", field.Name)
 	case field.Name == "" || len(field.Name) > 76 || strings.ContainsFunc(field.Name, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) // RFC 2045, section 5.1: a token.
@@ -176,8 +178,8 @@ func (f *fields) addresses(source, name string, list []Address) {
 		switch {
 		case address.Address != format.EmptyGroup:
 			mailboxes = append(mailboxes, f.mailbox(source, address))
-		case name != "To" && name != "Cc" || address.Name == "":
-			f.fail(source, errors.New("is a group, which has a Name, and a place in To and Cc alone"))
+		case name == "Bcc" || address.Name == "":
+			f.fail(source, errors.New("is a group, which needs a Name, and would hide nobody in Bcc"))
 		default:
 			mailboxes = append(mailboxes, format.Mailbox(address))
 		}
@@ -195,17 +197,46 @@ func (f *fields) mailbox(source string, address Address) format.Mailbox {
 	return format.Mailbox{Name: address.Name, Address: mailbox}
 }
 
-// identifiers adds a field of message identifiers, if there is any.
+// identifiers adds a field of message identifiers, if there is any. They may be
+// those of strangers, who are not always strict; readers compare them as they are.
 func (f *fields) identifiers(source, name string, list ...string) {
 	var words []string
 	for _, id := range list {
-		word, err := messageID(id)
-		if err != nil {
-			f.fail(source, err)
+		id = withoutBrackets(id)
+		if id == "" || strings.ContainsAny(id, "<>") {
+			f.fail(source, fmt.Errorf("%q is no message identifier such as id@example.com", id))
 		}
-		words = append(words, word)
+		words = append(words, "<"+id+">")
 	}
 	if len(list) > 0 {
 		f.of(source)(format.Words(name, words...))
 	}
+}
+
+// identifier adds a field of an identifier of our own.
+func (f *fields) identifier(source, name, id string) {
+	id = withoutBrackets(id)
+	if err := checkIdentifier(id); err != nil {
+		f.fail(source, err)
+	}
+	f.of(source)(format.Words(name, "<"+id+">"))
+}
+
+// checkIdentifier checks an identifier that is made here: RFC 5322, section 3.6.4,
+// without what is obsolete.
+func checkIdentifier(id string) error {
+	left, right, _ := strings.Cut(id, "@")
+	literal, isLiteral := strings.CutPrefix(right, "[")
+	isLiteral = isLiteral && strings.IndexAny(literal, `[]\<>`) == len(literal)-1
+	if !format.IsDotAtom(left) || !format.IsDotAtom(right) && !isLiteral {
+		return fmt.Errorf("%q is no message identifier such as id@example.com", id)
+	}
+	return nil
+}
+
+func withoutBrackets(id string) string {
+	if strings.HasPrefix(id, "<") && strings.HasSuffix(id, ">") && len(id) > 1 {
+		return id[1 : len(id)-1]
+	}
+	return id
 }

@@ -27,7 +27,7 @@ func (m *Message) fillContentIDs() (err error) {
 		parts[file.Name] = i
 	}
 	for i, file := range m.Inline { // An identifier goes before a name that looks like it.
-		parts[strings.Trim(file.ContentID, "<>")] = i
+		parts[withoutBrackets(file.ContentID)] = i
 	}
 	m.HTML, err = parts.replace(m.HTML, m.Inline)
 	return err
@@ -67,7 +67,7 @@ func (r references) replace(text string, files []File) (string, error) {
 			return "", &FieldError{fmt.Sprintf("Inline[%d].Name", -i), errors.New("is that of another file, and the HTML refers to it")}
 		}
 		if length > 0 {
-			b.WriteString(text[done:at-len("cid:")] + "cid:" + strings.Trim(files[i].ContentID, "<>"))
+			b.WriteString(text[done:at-len("cid:")] + "cid:" + withoutBrackets(files[i].ContentID))
 			at += length
 			done = at
 		}

@@ -48,8 +48,8 @@ type Message struct {
 	Calendar string
 
 	// Alternatives are further forms of the same content; each needs its Type, and
-	// no Name. Readers show the last one that they know: AMP goes before the HTML,
-	// all others go behind it.
+	// no Name. Readers show the last one that they know: those for AMP and watches go
+	// before the HTML, all others go behind it.
 	Alternatives []File
 
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
@@ -252,25 +252,11 @@ func (m *Message) fillMessageID() error {
 		}
 		m.MessageID = strings.ToLower(rand.Text()) + from[strings.LastIndexByte(from, '@'):]
 	}
-	id, err := messageID(m.MessageID)
-	if err != nil {
+	m.MessageID = withoutBrackets(m.MessageID)
+	if err := checkIdentifier(m.MessageID); err != nil {
 		return &FieldError{"MessageID", err}
 	}
-	m.MessageID = strings.Trim(id, "<>")
 	return nil
-}
-
-// messageID spells a message identifier in its brackets.
-func messageID(s string) (string, error) {
-	inner := s
-	if strings.HasPrefix(s, "<") && strings.HasSuffix(s, ">") {
-		inner = s[1 : len(s)-1]
-	}
-	left, right, ok := strings.Cut(inner, "@")
-	if !ok || left == "" || right == "" || strings.ContainsAny(inner, "<>") {
-		return "", fmt.Errorf("%q is no message identifier such as id@example.com", s)
-	}
-	return "<" + inner + ">", nil
 }
 
 // fillTypes settles the types that are left open, for another host may have

@@ -556,7 +556,7 @@ func TestBadInput(t *testing.T) {
 			m.List = smtp.List{OneClick: true, Unsubscribe: []string{"https://example.com/1", "HTTP://example.com/2"}}
 		},
 		"To[1]":       func(m *smtp.Message) { m.To = append(m.To, smtp.Address{Address: ":;"}) },
-		"ReplyTo[0] ": func(m *smtp.Message) { m.ReplyTo = []smtp.Address{{Name: "All", Address: ":;"}} },
+		"ReplyTo[0] ": func(m *smtp.Message) { m.ReplyTo = []smtp.Address{{Address: ":;"}} },
 		"Bcc[0] ":     func(m *smtp.Message) { m.Bcc = []smtp.Address{{Name: "All", Address: ":;"}} },
 		"From  ":      func(m *smtp.Message) { m.From = smtp.Address{Name: "Nobody", Address: ":;"} },
 		"To    ":      func(m *smtp.Message) { m.To = []smtp.Address{{Name: "All", Address: ":;"}} },
@@ -593,9 +593,23 @@ func TestBadInput(t *testing.T) {
 		"Delivery.To[0].Params[0]": func(m *smtp.Message) {
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Params: []smtp.Param{{Keyword: "NOTIFY", Value: "NEVER"}}}}
 		},
-		"Delivery.Return":         func(m *smtp.Message) { m.Delivery.Return = 9 },
-		"Delivery.EnvelopeID":     func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },
-		"Attachments[0].Name":     func(m *smtp.Message) { file.Name = ""; m.Attachments = []smtp.File{file} },
+		"Delivery.Return":     func(m *smtp.Message) { m.Delivery.Return = 9 },
+		"Delivery.EnvelopeID": func(m *smtp.Message) { m.Delivery.EnvelopeID = strings.Repeat("x", 101) },
+		"Attachments[0].Name": func(m *smtp.Message) { file.Name = ""; m.Attachments = []smtp.File{file} },
+		"MessageID   ":        func(m *smtp.Message) { m.MessageID = "a@b@c" },
+		"MessageID    ":       func(m *smtp.Message) { m.MessageID = "a,b@c" },
+		"MessageID     ":      func(m *smtp.Message) { m.MessageID = "a@b..c" },
+		"MessageID      ":     func(m *smtp.Message) { m.MessageID = "a@[b\\]" },
+		"Attachments[1].ContentID": func(m *smtp.Message) {
+			m.Attachments = []smtp.File{{Name: "a", ContentID: "a@b", Open: file.Open}, {Name: "b", ContentID: "<a@b>", Open: file.Open}}
+		},
+		"Attachments[0].Type  ": func(m *smtp.Message) {
+			m.Attachments = []smtp.File{{Name: "a", Type: "a/b; " + strings.Repeat("p", 51) + "=v", Open: file.Open}}
+		},
+		"Header[0]             ": func(m *smtp.Message) { m.Header = smtp.Header{{Name: "Keywords", Value: "Größe, Zahl"}} },
+		"Header[0]              ": func(m *smtp.Message) {
+			m.Header = smtp.Header{{Name: "Received", Value: "a" + strings.Repeat(" ", 1000) + "b"}}
+		},
 		"Attachments[0].Name    ": func(m *smtp.Message) { m.Attachments = []smtp.File{{Name: "..", Open: file.Open}} },
 		"Alternatives[0].Type": func(m *smtp.Message) {
 			m.Alternatives = []smtp.File{{Type: "multipart/mixed; boundary=x", Open: file.Open}}

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/encoding/htmlindex"
 )
 
-// ReplyMessage begins a reply to the message with that header, as net/mail reads it:
-// To, Subject, InReplyTo and References are set, and From is left to the caller. An
-// automatic answer should have AutoSubmitted as well, and should never go to what
-// has a field Auto-Submitted or Precedence itself (RFC 3834, section 2).
+// ReplyMessage begins a person's reply to the message with that header, as net/mail
+// reads it: To, Subject, InReplyTo and References are set, From is not. An automatic
+// answer goes to the Return-Path instead, from "<>" and AutoReplied, and never where
+// that is empty or Auto-Submitted is not "no" (RFC 3834, sections 2 and 4).
 func ReplyMessage(to mail.Header) (*Message, error) {
 	m := &Message{Subject: replySubject(to.Get("Subject"))}
 	name := "Reply-To"
@@ -37,7 +39,7 @@ func ReplyMessage(to mail.Header) (*Message, error) {
 
 // replySubject is the subject of a reply (RFC 5322, section 3.6.5).
 func replySubject(subject string) string {
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+	if decoded, err := words.DecodeHeader(subject); err == nil {
 		subject = decoded
 	}
 	subject = clean(subject)
@@ -57,12 +59,19 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD")))
 }
 
+// words decodes encoded words in any charset; one that nobody knows leaves U+FFFD.
+var words = &mime.WordDecoder{CharsetReader: func(charset string, in io.Reader) (io.Reader, error) {
+	encoding, err := htmlindex.Get(charset)
+	if err != nil {
+		return strings.NewReader("\uFFFD"), nil
+	}
+	return encoding.NewDecoder().Reader(in), nil
+}}
+
 // addressesIn returns the mailboxes in all header fields of a name, with their local
-// parts quoted where they must be. A display name in a charset that is not known is
-// left out.
+// parts quoted where they must be.
 func addressesIn(header mail.Header, name string) (list []Address, err error) {
-	unknown := func(string, io.Reader) (io.Reader, error) { return strings.NewReader("\uFFFD"), nil }
-	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{CharsetReader: unknown}}
+	parser := mail.AddressParser{WordDecoder: words}
 	for _, value := range header[name] {
 		if strings.TrimSpace(value) == "" { // As a Bcc may be (RFC 5322, section 3.6.3).
 			continue
@@ -73,7 +82,7 @@ func addressesIn(header mail.Header, name string) (list []Address, err error) {
 		}
 		for _, address := range addresses {
 			spelled := (&mail.Address{Address: address.Address}).String()
-			list = append(list, Address{Name: strings.Trim(address.Name, "\uFFFD "), Address: spelled[1 : len(spelled)-1]})
+			list = append(list, Address{Name: address.Name, Address: spelled[1 : len(spelled)-1]})
 		}
 	}
 	return list, nil
@@ -99,14 +108,15 @@ func thread(parent mail.Header) (inReplyTo, references []string) {
 	return inReplyTo, references
 }
 
-var identifier = regexp.MustCompile(`<[^<>\s]+@[^<>\s]+>`)
+var bracketed = regexp.MustCompile(`<[!-;=?-~]+>`)
 
 // identifiersIn returns the message identifiers in a field that a stranger wrote,
-// where much else may stand, without their brackets.
+// where much else may stand, without their brackets. They need not be right, since
+// readers compare them as they are.
 func identifiersIn(value string) (list []string) {
-	for _, id := range identifier.FindAllString(value, -1) {
-		if isASCII(id) && len(id) <= maxIdentifier && clean(id) == id {
-			list = append(list, strings.Trim(id, "<>"))
+	for _, id := range bracketed.FindAllString(value, -1) {
+		if len(id) <= maxIdentifier {
+			list = append(list, withoutBrackets(id))
 		}
 	}
 	return list

@@ -32,7 +32,10 @@ func TestReplyMessage(t *testing.T) {
 			To: []smtp.Address{{Address: "bob@example.net"}}, Subject: "Re:", InReplyTo: []string{"2@a"}, References: []string{"2@a"},
 		},
 		"From: =?x-none?q?B?= <bob@example.net>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe=0D=0ABcc:_x?=\r\nMessage-ID: nonsense\r\nReferences: \"Bob\" <1@a> <b> <\xff@c> 2@d (x) <3@d>\r\n": {
-			To: []smtp.Address{{Address: "bob@example.net"}}, Subject: "Re: Grüße  Bcc: x", References: []string{"1@a", "3@d"},
+			To: []smtp.Address{{Name: "\uFFFD", Address: "bob@example.net"}}, Subject: "Re: Grüße  Bcc: x", References: []string{"1@a", "b", "3@d"},
+		},
+		"From: =?windows-1252?q?J=F6rg?= <bob@example.net>\r\nSubject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\r\nMessage-ID: <@@a>\r\nReferences: <noatsign> (a) <\"a b\"@b>\r\n": {
+			To: []smtp.Address{{Name: "Jörg", Address: "bob@example.net"}}, Subject: "Re: 日本", InReplyTo: []string{"@@a"}, References: []string{"noatsign", "@@a"},
 		},
 		"From: =?utf-8?q?B=0Ab?= <bob@example.net>\r\nSubject: \xff\r\n": {
 			To: []smtp.Address{{Name: "B b", Address: "bob@example.net"}}, Subject: "Re: \uFFFD",

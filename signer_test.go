@@ -261,7 +261,7 @@ func TestSignerOfUTF8(t *testing.T) {
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	signer := signerFunc(func(context.Context, io.WriterTo) (io.WriterTo, error) { panic("x") })
-	first := &countedFile{source: opener("content")}
+	first := &countedFile{source: opener("A: b\r\n")}
 	files := []smtp.File{{Name: "a.bin", Open: first.open}}
 	for name, m := range map[string]*smtp.Message{
 		"signer":         {From: smtp.Address{Address: "a@b"}, To: []smtp.Address{{Address: "a@b"}}, Attachments: files},

@@ -58,7 +58,8 @@ func (c Charset) Text(name, value string) (Field, error) {
 // stays as it is.
 func Structured(name, value string) (Field, error) {
 	f := newFolder(name)
-	if !isPrintable(value) || longestWord(value) > maxWord {
+	value = strings.Trim(value, " ")
+	if !isPrintable(value) || longestWord(value) > maxWord || strings.Contains(value, strings.Repeat(" ", maxLine)) {
 		return Field{}, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
 	}
 	f.text(value)
@@ -76,8 +77,10 @@ func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
 		switch {
 		case mailbox.Address == EmptyGroup:
 			f.phrase(c, mailbox.Name)
+			// Behind an encoded word there must be a blank (RFC 2047, section 5 (3)),
+			// and a line that is folded must begin with one.
 			address = EmptyGroup
-			if bytes.HasSuffix(f.line, []byte("?=")) { // RFC 2047, section 5 (3)
+			if bytes.HasSuffix(f.line, []byte("?=")) || f.column+len(EmptyGroup+",") > maxLine {
 				address = " " + EmptyGroup
 			}
 		case mailbox.Name != "":
@@ -99,7 +102,7 @@ func (c Charset) ListID(description, id string) (Field, error) {
 	if err := CheckText(description); err != nil {
 		return Field{}, err
 	}
-	if strings.Contains(id, " ") || !strings.Contains(id, ".") || !ASCII.isAtoms(strings.ReplaceAll(id, ".", " ")) || len(id) > 255 {
+	if !IsDotAtom(id) || !strings.Contains(id, ".") || len(id) > 255 {
 		return Field{}, fmt.Errorf("%q is no list identifier such as news.example.com", id)
 	}
 	if description != "" {
@@ -125,6 +128,8 @@ func Words(name string, words ...string) (Field, error) {
 // Date makes a field of a date-time (RFC 5322, section 3.3).
 func Date(name string, t time.Time) Field {
 	f := newFolder(name)
+	_, offset := t.Zone() // in seconds, for which there is no place
+	t = t.In(time.FixedZone("", offset/60*60))
 	f.add(t.Format(" Mon, 2 Jan 2006 15:04:05 -0700"))
 	return f.end()
 }
@@ -194,7 +199,7 @@ func newFolder(name string) *folder {
 // add puts a word on this line or the next. The first stays beside the name:
 // some readers take a field whose first line is empty for an empty field.
 func (f *folder) add(word string) {
-	if !f.first && f.column+len(word) > maxLine && strings.Trim(word, " \t") != "" {
+	if !f.first && f.column+len(word) > maxLine && strings.TrimSpace(word) != "" {
 		f.line = append(f.line, '\r', '\n')
 		f.column = 0
 	}

@@ -9,23 +9,29 @@ import (
 // Param is a parameter of a MIME field; the value may be any text.
 type Param struct{ Name, Value string }
 
-// maxParam is the longest value that is written in one piece, so that a
-// parameter fits a line.
-const maxParam = 50
+// maxParam is the longest value that is written in one piece (RFC 2183, section 2),
+// maxPiece that of one that is cut.
+const (
+	maxParam = 78
+	maxPiece = 50
+)
 
 // spell returns the parameter as one or more words: a token, a quoted string,
-// or, where neither can hold the value, the extended form of RFC 2231 with an
-// ASCII look-alike behind it for readers that do not know the extended form.
+// or, where neither can hold the value, the extended form of RFC 2231, for a file
+// name with an ASCII look-alike behind it for readers that do not know that form.
 func (p Param) spell() ([]string, error) {
 	if err := CheckText(p.Value); err != nil {
 		return nil, err
 	}
-	if !isToken(p.Name) {
-		return nil, fmt.Errorf("parameter name %q is no token", p.Name)
+	if !isToken(p.Name) || len(p.Name) > maxPiece {
+		return nil, fmt.Errorf("parameter name %q is no token of at most %d octets", p.Name, maxPiece)
 	}
+	inOnePiece := len(p.Value) <= maxParam && isPrintable(p.Value) && !strings.Contains(p.Value, "=?")
 	switch {
-	case len(p.Value) > maxParam || !isPrintable(p.Value):
+	case !inOnePiece && (p.Name == "filename" || p.Name == "name"):
 		return append(p.extended(), p.Name+"="+quote(lookAlike(p.Value))), nil
+	case !inOnePiece:
+		return p.extended(), nil
 	case isToken(p.Value) && !strings.ContainsAny(p.Value, "*'%"): // RFC 2231 has made them special.
 		return []string{p.Name + "=" + p.Value}, nil
 	}
@@ -39,7 +45,7 @@ func (p Param) extended() []string {
 	piece := "utf-8''"
 	for _, r := range p.Value {
 		encoded := percentEncode(r)
-		if len(piece)+len(encoded) > maxParam {
+		if len(piece)+len(encoded) > maxPiece {
 			pieces = append(pieces, piece)
 			piece = ""
 		}
@@ -75,7 +81,7 @@ func lookAlike(value string) string {
 			return '_'
 		}
 		return r
-	}, value)
+	}, strings.ReplaceAll(value, "=?", "=_")) // Readers decode encoded words even here.
 	if len(ascii) <= maxParam {
 		return ascii
 	}

@@ -16,7 +16,7 @@ const minEncodedWord = len("=?utf-8?q?") + 4*len("=00") + len("?=")
 func (c Charset) needsEncoding(value string) bool {
 	// Most readers make one space of several at which a line was folded.
 	folded := len(value) > maxLine/2 && strings.Contains(value, "  ")
-	return folded || !c.has(value) || longestWord(value) > maxWord || strings.Contains(value, "=?") || value != strings.Trim(value, " ")
+	return folded || !c.has(value) || longestWord(value) > maxWord || strings.Contains(value, "=?") || value != strings.TrimSpace(value)
 }
 
 // has tells whether s, which holds no controls, can stand in this charset.
@@ -57,6 +57,7 @@ func (f *folder) encoded(text string) {
 		room := maxLine - f.column - len(" ")
 		if room < minEncodedWord {
 			room = maxLine - len(" ")
+			f.first = false // Behind a name that is so long, even the first is folded.
 		}
 		room = min(room, 75) - frame
 		end := 0
@@ -126,6 +127,11 @@ func (c Charset) isAtoms(s string) bool {
 		}
 	}
 	return true
+}
+
+// IsDotAtom tells whether s is atoms with dots between them (RFC 5322, section 3.2.3).
+func IsDotAtom(s string) bool {
+	return !strings.Contains(s, " ") && ASCII.isAtoms(strings.ReplaceAll(s, ".", " "))
 }
 
 func isPrintable(s string) bool {
