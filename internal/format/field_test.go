@@ -56,6 +56,7 @@ func TestUTF8(t *testing.T) {
 	for value, want := range map[string]string{
 		"Zürich":                              "Subject: Zürich\r\n",
 		"=?utf-8?q?spoof?=":                   "Subject: =?utf-8?q?=3D=3Futf-8=3Fq=3Fspoof=3F=3D?=\r\n",
+		"Ü\u00a0":                             "Subject: =?utf-8?q?=C3=9C=C2=A0?=\r\n",
 		" Ü":                                  "Subject: =?utf-8?b?IMOc?=\r\n",
 		strings.Repeat("größer ", 10) + "end": "Subject: " + strings.Repeat("größer ", 6) + "größer\r\n " + strings.Repeat("größer ", 3) + "end\r\n",
 	} {
@@ -82,6 +83,35 @@ func TestGroups(t *testing.T) {
 	want := "To: undisclosed-recipients:;, \"A, B\":;, a@b, =?utf-8?q?=C3=9C?= :;\r\n"
 	if got := spell(field); err != nil || got != want {
 		t.Errorf("spelled %q, %v; want %q", got, err, want)
+	}
+}
+
+// TestFoldedGroup: a line that is folded at the end of a group begins with a blank.
+func TestFoldedGroup(t *testing.T) {
+	t.Parallel()
+	for length := range 100 {
+		for _, name := range []string{strings.Repeat("a", length+1), strings.Repeat("b, ", length/3) + "c", strings.Repeat("ü", length+1)} {
+			field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{name, format.EmptyGroup}, {"", "a@b"}, {name, format.EmptyGroup}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkLines(t, spell(field), format.ASCII)
+			if got := readBack(t, field, "To"); strings.Count(got, ":;") != 2 || !strings.Contains(got, name) {
+				t.Errorf("%q was spelled %q", name, spell(field))
+			}
+		}
+	}
+}
+
+// TestLongFieldName: an encoded word keeps its line short even behind a long name.
+func TestLongFieldName(t *testing.T) {
+	t.Parallel()
+	for length := range 76 {
+		field, err := format.ASCII.Text(strings.Repeat("X", length+1), strings.Repeat("é und ", 40)+"é")
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkLines(t, spell(field), format.ASCII)
 	}
 }
 
@@ -123,12 +153,15 @@ func TestStructured(t *testing.T) {
 func TestValue(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"q3.pdf":        "Content-Disposition: attachment; filename=q3.pdf\r\n",
-		"it's 5*3.pdf":  "Content-Disposition: attachment; filename=\"it's 5*3.pdf\"\r\n",
-		"it's":          "Content-Disposition: attachment; filename=\"it's\"\r\n",
-		"quarter 3.pdf": "Content-Disposition: attachment; filename=\"quarter 3.pdf\"\r\n",
-		`a"b\c.txt`:     "Content-Disposition: attachment; filename=\"a\\\"b\\\\c.txt\"\r\n",
-		"Übersicht.pdf": "Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht.pdf;\r\n filename=\"_bersicht.pdf\"\r\n",
+		"q3.pdf":                "Content-Disposition: attachment; filename=q3.pdf\r\n",
+		"it's 5*3.pdf":          "Content-Disposition: attachment; filename=\"it's 5*3.pdf\"\r\n",
+		"it's":                  "Content-Disposition: attachment; filename=\"it's\"\r\n",
+		"quarter 3.pdf":         "Content-Disposition: attachment; filename=\"quarter 3.pdf\"\r\n",
+		"=?utf-8?q?x?=.txt":     "Content-Disposition: attachment;\r\n filename*=utf-8''%3D%3Futf-8%3Fq%3Fx%3F%3D.txt;\r\n filename=\"=_utf-8?q?x?=.txt\"\r\n",
+		strings.Repeat("a", 78): "Content-Disposition: attachment;\r\n filename=" + strings.Repeat("a", 78) + "\r\n",
+		strings.Repeat("a", 79): "Content-Disposition: attachment;\r\n filename*0*=utf-8''" + strings.Repeat("a", 43) + ";\r\n filename*1*=" + strings.Repeat("a", 36) + ";\r\n filename=\"" + strings.Repeat("a", 78) + "\"\r\n",
+		`a"b\c.txt`:             "Content-Disposition: attachment; filename=\"a\\\"b\\\\c.txt\"\r\n",
+		"Übersicht.pdf":         "Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht.pdf;\r\n filename=\"_bersicht.pdf\"\r\n",
 	} {
 		field, err := format.Value("Content-Disposition", "attachment", format.Param{Name: "filename", Value: name})
 		if got := spell(field); err != nil || got != want {
@@ -141,6 +174,10 @@ func TestDate(t *testing.T) {
 	t.Parallel()
 	when := time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -9000))
 	if got, want := spell(format.Date("Date", when)), "Date: Tue, 3 Feb 2026 04:05:06 -0230\r\n"; got != want {
+		t.Errorf("spelled %q, want %q", got, want)
+	}
+	when = when.In(time.FixedZone("", 3208)) // as local mean time once was
+	if got, want := spell(format.Date("Date", when)), "Date: Tue, 3 Feb 2026 07:28:06 +0053\r\n"; got != want {
 		t.Errorf("spelled %q, want %q", got, want)
 	}
 }
