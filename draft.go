@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/postrider/smtp/internal/format"
@@ -76,7 +75,7 @@ func (d *draft) build(m *Message, each func(*attachment) error) error {
 		if err != nil {
 			return err
 		}
-		others, files = append(others, form), append(slices.Clip(files), file)
+		others, files = append(others, form), append(files, file)
 	}
 	attached, err := d.add("Attachments", files, each)
 	if err != nil {
@@ -103,7 +102,7 @@ var dispositions = map[string]string{"Inline": "inline", "Attachments": "attachm
 func (d *draft) add(field string, list []File, each func(*attachment) error) ([]*format.Part, error) {
 	var parts []*format.Part
 	for i, file := range list {
-		a := &attachment{File: file, field: fmt.Sprintf("%s[%d]", field, i), disposition: dispositions[field], boundary: d.boundary, octets: -1}
+		a := newAttachment(file, field, i, d.boundary)
 		d.files = append(d.files, a)
 		if err := each(a); err != nil {
 			return nil, err

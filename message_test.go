@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -797,7 +798,7 @@ func TestSizeMustMatch(t *testing.T) {
 	}
 }
 
-// TestFileOnDiskChanges: a file that grows while it is read is sent as it was when it
+// TestFileOnDiskChanges: a file that grows before it is read is sent as it was when it
 // was opened, one that is cut is not sent.
 func TestFileOnDiskChanges(t *testing.T) {
 	t.Parallel()
@@ -807,33 +808,98 @@ func TestFileOnDiskChanges(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		reads := 0 // the first of which is ahead
+		before := smtp.File{Name: "first.pdf", Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(readerFunc(func(p []byte) (int, error) {
+				if reads++; reads > 1 {
+					return 0, cmp.Or(os.Truncate(path, size), io.EOF)
+				}
+				return copy(p, "x"), nil
+			})), nil
+		}}
 		m := letter("bob@example.net")
-		m.Attachments = []smtp.File{{Name: "log.bin", Open: func() (io.ReadCloser, error) {
-			file, err := os.Open(path)
-			return &changingFile{File: file, change: func() { os.Truncate(path, size) }}, err
-		}}}
+		m.Attachments = []smtp.File{before, smtp.FilePath(path)}
 		var b bytes.Buffer
 		_, err := m.WriteTo(&b)
 		if size < int64(len(content)) {
-			if err == nil || !strings.Contains(err.Error(), "smtp: Attachments[0]: has 40000 octets, and had 1000000 when it was opened") {
+			if err == nil || !strings.Contains(err.Error(), "smtp: Attachments[1]: has 40000 octets, and had 1000000 when it was opened") {
 				t.Errorf("a file that was cut: %v", err)
 			}
-		} else if leaves := readStandard(t, b.Bytes()).Leaves; err != nil || leaves[1].Body != string(content) {
-			t.Errorf("a file that grew: %d octets, %v", len(leaves[1].Body), err)
+		} else if leaves := readStandard(t, b.Bytes()).Leaves; err != nil || leaves[2].Body != string(content) {
+			t.Errorf("a file that grew: %d octets, %v", len(leaves[2].Body), err)
 		}
 	}
 }
 
-// changingFile changes after it was read for the first time.
-type changingFile struct {
-	*os.File
-	change func()
+// TestFileInFile: what is read through a file, or from its middle, has a size of its
+// own, and is sent as a whole.
+func TestFileInFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.bin")
+	var packed bytes.Buffer
+	packer := gzip.NewWriter(&packed)
+	packer.Write(bytes.Repeat([]byte("0123456789"), 10_000))
+	if err := cmp.Or(packer.Close(), os.WriteFile(path, packed.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m := letter("bob@example.net")
+	m.Attachments = []smtp.File{
+		{Name: "a.bin", Open: func() (io.ReadCloser, error) {
+			file, err := os.Open(path)
+			if err != nil {
+				return nil, err
+			}
+			r, err := gzip.NewReader(file)
+			return unpacked{file, r}, err
+		}},
+		{Name: "b.bin", Open: func() (io.ReadCloser, error) {
+			file, err := os.Open(path)
+			if err == nil {
+				_, err = file.Seek(5, io.SeekStart)
+			}
+			return file, err
+		}},
+	}
+	leaves := readStandard(t, write(t, m)).Leaves
+	if len(leaves[1].Body) != 100_000 || leaves[2].Body != packed.String()[5:] {
+		t.Errorf("%d and %d octets arrived", len(leaves[1].Body), len(leaves[2].Body))
+	}
 }
 
-func (f *changingFile) Read(p []byte) (int, error) {
-	n, err := f.File.Read(p)
-	f.change()
-	return n, err
+// unpacked reads through a file, whose Stat it has as well.
+type unpacked struct {
+	*os.File
+	r io.Reader
+}
+
+func (u unpacked) Read(p []byte) (int, error) { return u.r.Read(p) }
+
+// TestFileIsReplaced: another file in the place of the first one is not sent as if it
+// were that.
+func TestFileIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.bin")
+	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := letter("bob@example.net", "eve@example.net")
+	m.Attachments = []smtp.File{smtp.FilePath(path)}
+	open := m.Attachments[0].Open
+	times := 0
+	m.Attachments[0].Open = func() (io.ReadCloser, error) {
+		if times++; times == 2 {
+			if err := os.WriteFile(path, []byte("much longer"), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		return open()
+	}
+	inSession(t, &smtp.Options{MaxRecipients: 1}, func(t *testing.T, c *smtp.Client, server *faultyServer) {
+		result, err := c.Send(t.Context(), m)
+		if result.Recipients[0].Outcome != smtp.Accepted || result.Recipients[1].Outcome != smtp.NotSent || !strings.Contains(err.Error(), "had 5 octets, and has 11") {
+			t.Errorf("%v, %v, %v", result.Recipients[0].Outcome, result.Recipients[1].Outcome, err)
+		}
+	})
 }
 
 // TestReaderForOnce: a reader that cannot be read again serves one transaction, and

@@ -14,7 +14,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/postrider/smtp/internal/format"
 	"github.com/postrider/smtp/internal/wire"
@@ -26,9 +25,7 @@ type raw struct {
 	header    []byte // with Bcc, which is not sent
 	messageID string
 	traits    format.Traits
-
-	mu     sync.Mutex
-	source io.ReadCloser // nil: not open
+	once
 }
 
 // besideRaw returns an error for a field of m that has no place beside Raw.
@@ -95,7 +92,10 @@ func (p *prepared) prepareRaw(ctx context.Context, filled *Message, open bool) e
 func (r *raw) open(ctx context.Context) error {
 	err := r.examine(ctx, true)
 	if err == nil {
-		r.source, err = r.File.open()
+		var file *openFile
+		if file, err = r.File.open(); err == nil {
+			r.put(file)
+		}
 	}
 	if err != nil {
 		return &FieldError{"Raw", err}
@@ -214,15 +214,12 @@ func (r *raw) Len() (int64, bool) { return r.traits.Size, true }
 // WriteTo writes the message as it is, but for Bcc; its line ends are mended below.
 // One that is no longer what it was when MAIL described it is not sent to its end.
 func (r *raw) WriteTo(w io.Writer) (int64, error) {
-	source := r.take()
-	if source == nil {
-		var err error
-		if source, err = r.File.open(); err != nil {
-			return 0, &FieldError{"Raw", err}
-		}
+	file, err := r.takeOrOpen(r.File)
+	if err != nil {
+		return 0, &FieldError{"Raw", err}
 	}
-	defer source.Close()
-	counted := &countingReader{r: r.limit(source)}
+	defer file.Close()
+	counted := &countingReader{r: r.limit(file)}
 	content := bufio.NewReaderSize(counted, blockSize)
 	header, err := format.ReadHeader(content)
 	if err != nil {
@@ -257,20 +254,4 @@ func (r *raw) writeMended(w io.Writer) (n int64, err error) {
 	}
 	_, err = wire.EndData(content, nil)
 	return n, err
-}
-
-// take returns the reader that is open, if there is one, for the caller to close:
-// it serves once.
-func (r *raw) take() io.ReadCloser {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	source := r.source
-	r.source = nil
-	return source
-}
-
-func (r *raw) close() {
-	if source := r.take(); source != nil {
-		source.Close()
-	}
 }
