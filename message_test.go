@@ -693,7 +693,13 @@ func TestReferences(t *testing.T) {
 	for html, want := range map[string]string{
 		`<img src="cid:a b.png">`:                 `<img src="cid:ID">`,
 		`<img src="cid:a b.png.old">`:             `<img src="cid:a b.png.old">`,
-		`<img src=cid:a&#32;b&#46;png/>`:          `<img src=cid:ID/>`,
+		`<img src=cid:a&#32;b&#46;png >`:          `<img src=cid:ID >`,
+		`<img src="cid:a b.png/x">`:               `<img src="cid:a b.png/x">`,
+		`<img src="cid:a b.png&x;">`:              `<img src="cid:a b.png&x;">`,
+		`<img src="cid:100%2525.png">`:            `<img src="cid:ID4">`,
+		`<img src="cid:100%25.png">`:              `<img src="cid:ID4">`,
+		`<img src="cid:100%2.png">`:               `<img src="cid:100%2.png">`,
+		`<img src='CID:its%25one@example.com'>`:   `<img src='CID:its%25one@example.com'>`,
 		`<img src="cid:a%20b%2epng#x">`:           `<img src="cid:ID#x">`,
 		`x-cid:a b.png cid: cid`:                  `x-cid:a b.png cid: cid`,
 		`<img src="cid:a+b&amp;c%c3%a9.png">`:     `<img src="cid:ID2">`,
@@ -712,17 +718,34 @@ func TestReferences(t *testing.T) {
 		m.MessageID = "x@$1exa'm&ple.com"
 		given := smtp.FileBytes("x", octets)
 		given.ContentID = "<given@example.com>"
+		own := smtp.FileBytes("y", octets)
+		own.ContentID = "its%one@example.com"
 		m.HTML, m.Inline = html, []smtp.File{
 			smtp.FileBytes("a b.png", octets), smtp.FileBytes("a+b&cé.png", octets), smtp.FileBytes("a b.png (1)", octets),
-			given, smtp.FileBytes("given@example.com", octets),
+			smtp.FileBytes("100%25.png", octets), given, smtp.FileBytes("given@example.com", octets), own,
 		}
 		p, err := m.Prepare()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := strings.NewReplacer(p.Inline[0].ContentID, "ID", p.Inline[1].ContentID, "ID2", p.Inline[2].ContentID, "ID3").Replace(p.HTML)
+		got := strings.NewReplacer(p.Inline[0].ContentID, "ID", p.Inline[1].ContentID, "ID2", p.Inline[2].ContentID, "ID3", p.Inline[3].ContentID, "ID4").Replace(p.HTML)
 		if got != want || !regexp.MustCompile(`^part1\.[0-9a-f]{24}@-1exa-m-ple\.com$`).MatchString(p.Inline[0].ContentID) {
 			t.Errorf("%s became %s, with %s", html, got, p.Inline[0].ContentID)
+		}
+	}
+}
+
+// TestManyReferences: the time grows with the HTML, and not with more than that.
+func TestManyReferences(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{"cid:&", "cid:%41,", "cid:'", "cid:" + strings.Repeat("a ", 100), "cid:" + strings.Repeat("n", 250) + ".png "} {
+		m := letter("bob@example.net")
+		for i := range 100 {
+			m.Inline = append(m.Inline, smtp.FileBytes(strings.Repeat("n", 250)+fmt.Sprint(i)+".png", octets))
+		}
+		m.HTML = strings.Repeat(piece, 1<<17/len(piece))
+		if p, err := m.Prepare(); err != nil || p.HTML != m.HTML {
+			t.Errorf("%.20q: %v", piece, err)
 		}
 	}
 }
