@@ -49,7 +49,7 @@ func calendarMethod(calendar string) (method string, err error) {
 		isMethod := methodLine.FindStringSubmatch(line)
 		switch {
 		case line == "":
-		case over, len(open) == 0 && line != "" && (name != "BEGIN" || value != "VCALENDAR"):
+		case over, len(open) == 0 && (name != "BEGIN" || value != "VCALENDAR"):
 			return "", errors.New("is not one iCalendar object: something stands before BEGIN:VCALENDAR or after its END")
 		case name == "BEGIN":
 			open = append(open, value)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"mime"
 
 	"github.com/postrider/smtp/internal/format"
 )
@@ -20,10 +20,19 @@ type draft struct {
 	raw      *raw // nil: it is built
 }
 
-// body is what a draft writes, and its size, if that is known without reading.
+// body is what a draft writes, and its size as it leaves, with its line ends mended,
+// if that is known without reading.
 type body interface {
 	io.WriterTo
 	Len() (n int64, known bool)
+}
+
+// writeFinal writes the message as it leaves, unless it is signed.
+func (d *draft) writeFinal(w io.Writer) (int64, error) {
+	if d.raw != nil {
+		return d.raw.writeMended(w)
+	}
+	return d.WriteTo(w)
 }
 
 func (d *draft) close() {
@@ -47,16 +56,16 @@ func (m *Message) build(each func(*attachment) error) (*draft, error) {
 			d.close()
 		}
 	}()
-	if err := d.build(m, each); err != nil {
+	if err := d.tree(m, each); err != nil {
 		return nil, err
 	}
 	built = true
 	return d, nil
 }
 
-// build makes the tree of the message, in which no level is there without need:
+// tree makes the tree of the message, in which no level is there without need:
 // mixed{alternative{text, related{html, inline…}}, attachments…}.
-func (d *draft) build(m *Message, each func(*attachment) error) error {
+func (d *draft) tree(m *Message, each func(*attachment) error) error {
 	header, err := m.header()
 	if err != nil {
 		return err
@@ -137,7 +146,7 @@ func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, 
 		forms = append(forms, text)
 	}
 	for i, file := range m.Alternatives {
-		if mediaType := strings.ToLower(file.Type); strings.HasPrefix(mediaType, "text/x-amp-html") || strings.HasPrefix(mediaType, "text/watch-html") {
+		if mediaType, _, _ := mime.ParseMediaType(file.Type); mediaType == "text/x-amp-html" || mediaType == "text/watch-html" {
 			forms, others[i] = append(forms, others[i]), nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postrider/smtp/internal/format"
 	"github.com/postrider/smtp/internal/wire"
 )
 
@@ -29,7 +30,7 @@ type Envelope struct {
 	// finds it out by itself, as far as that is possible without reading files.
 	Body BodyType // zero: ASCII in lines of at most 998 octets
 	UTF8 bool     // the header holds UTF-8 (RFC 6531)
-	Size int64    // in octets; zero: not known
+	Size int64    // in octets; zero: not known. That of a message to be signed is not
 }
 
 // BodyType says what a content needs the server to preserve. A server that does
@@ -38,9 +39,9 @@ type BodyType uint8
 
 // The values of [BodyType].
 const (
-	Body7Bit   BodyType = iota
-	Body8Bit            // octets over 127, in lines of at most 998 octets (RFC 6152)
-	BodyBinary          // NUL, or longer lines (RFC 3030); it needs Options.Chunking
+	Body7Bit   = BodyType(format.SevenBitData)
+	Body8Bit   = BodyType(format.EightBitData) // octets over 127, in lines of at most 998 octets (RFC 6152)
+	BodyBinary = BodyType(format.BinaryData)   // NUL, or longer lines (RFC 3030); it needs Options.Chunking
 )
 
 // Param is a parameter of MAIL or RCPT that an extension of SMTP defines (RFC

@@ -87,16 +87,14 @@ type fields struct {
 // of returns what adds the field made from source, or keeps its error.
 func (f *fields) of(source string) func(format.Field, error) {
 	return func(field format.Field, err error) {
-		if err != nil && f.err == nil {
-			f.err = &FieldError{source, err}
-		}
+		f.fail(source, err)
 		f.list = append(f.list, field)
 	}
 }
 
-// fail keeps an error of what makes no field.
+// fail keeps the first error; nil is none.
 func (f *fields) fail(source string, err error) {
-	if f.err == nil {
+	if err != nil && f.err == nil {
 		f.err = &FieldError{source, err}
 	}
 }
@@ -148,8 +146,10 @@ func (f *fields) further(source string, field HeaderField) {
 	case owned[name] != "":
 		err = fmt.Errorf("%s is set by %s of the Message", field.Name, owned[name])
 	case name == "mime-version", strings.HasPrefix(name, "content-") && name != "content-language", strings.HasPrefix(name, "resent-"):
-		err = fmt.Errorf("%s is not set in this way", field.Name)
-	case field.Name == "" || len(field.Name) > 76 || strings.ContainsFunc(field.Name, func(r rune) bool {
+		err = fmt.Errorf("%s is written by the package, or not at all", field.Name)
+	case len(field.Name) > 76:
+		err = fmt.Errorf("%q is longer than 76 octets", field.Name)
+	case field.Name == "" || strings.ContainsFunc(field.Name, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) // RFC 2045, section 5.1: a token.
 	}):
 		err = fmt.Errorf("%q is no name of a header field", field.Name)
@@ -191,9 +191,7 @@ func (f *fields) addresses(source, name string, list []Address) {
 
 func (f *fields) mailbox(source string, address Address) format.Mailbox {
 	mailbox, err := ToASCII(address.Address)
-	if err != nil {
-		f.fail(source, err)
-	}
+	f.fail(source, err)
 	return format.Mailbox{Name: address.Name, Address: mailbox}
 }
 
@@ -216,9 +214,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 // identifier adds a field of an identifier of our own.
 func (f *fields) identifier(source, name, id string) {
 	id = withoutBrackets(id)
-	if err := checkIdentifier(id); err != nil {
-		f.fail(source, err)
-	}
+	f.fail(source, checkIdentifier(id))
 	f.of(source)(format.Words(name, "<"+id+">"))
 }
 
@@ -229,7 +225,7 @@ func checkIdentifier(id string) error {
 	literal, isLiteral := strings.CutPrefix(right, "[")
 	isLiteral = isLiteral && strings.IndexAny(literal, `[]\<>`) == len(literal)-1
 	if !format.IsDotAtom(left) || !format.IsDotAtom(right) && !isLiteral {
-		return fmt.Errorf("%q is no message identifier such as id@example.com", id)
+		return fmt.Errorf("%q is no identifier such as id@example.com", id)
 	}
 	return nil
 }

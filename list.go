@@ -76,7 +76,7 @@ func (f *fields) listURLs(field listField) {
 	var words []string
 	for i, u := range urls {
 		if !isURL(u) && (u != "NO" || field.name != "Post" || len(urls) > 1) { // RFC 2369, section 3.4.
-			f.fail(fmt.Sprintf("%s[%d]", source, i), errors.New("is no URL such as https://example.com/list or mailto:list@example.com"))
+			f.fail(fmt.Sprintf("%s[%d]", source, i), errors.New("is no URL, without brackets, such as https://example.com/list or mailto:list@example.com"))
 		}
 		if u != "NO" {
 			u = "<" + u + ">"
@@ -105,7 +105,7 @@ func (f *fields) oneClick(urls []string) {
 		}
 	}
 	if len(web) != 1 || !strings.HasPrefix(web[0], "https:") { // RFC 8058, section 3.1.
-		f.fail("List.OneClick", errors.New("needs one https URL in Unsubscribe, and none of http"))
+		f.fail("List.OneClick", fmt.Errorf("needs one https URL in Unsubscribe, and no other of http or https; there are %d", len(web)))
 	}
 	f.of("List.OneClick")(format.Words("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Address is a display name, which may be empty, and a mailbox. The local part
-// stands as it is meant, without quotes; they are added where they must be.
+// Address is a display name, which may be empty, and a mailbox. Quotes are added to
+// a local part where they must be, but one that holds any of <>(),;:[]@ must have
+// them already.
 type Address = mail.Address
 
 // Message is a mail: fill in what is needed and leave the rest zero. Sending
@@ -26,7 +27,7 @@ type Address = mail.Address
 type Message struct {
 	From    Address   // required, unless there is Raw
 	Sender  *Address  // who sends on behalf of From; nil: From does
-	To, Cc  []Address // shown, and sent to; {"Club members", ":;"} is a group, of which only the name is shown
+	To, Cc  []Address // shown, and sent to; Address ":;" makes a group of which only the Name is shown
 	Bcc     []Address // sent to, and never written anywhere in the message
 	ReplyTo []Address // where answers go; empty: to From
 
@@ -47,9 +48,9 @@ type Message struct {
 	// show an invitation, or what else the METHOD says; it is attached as well.
 	Calendar string
 
-	// Alternatives are further forms of the same content; each needs its Type, and
-	// no Name. Readers show the last one that they know: those for AMP and watches go
-	// before the HTML, all others go behind it.
+	// Alternatives are further forms of the same content, of which the Type counts,
+	// and not the Name. Readers show the last one that they know: those for AMP and
+	// watches go before the HTML, all others go behind it.
 	Alternatives []File
 
 	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
@@ -69,26 +70,23 @@ type Message struct {
 
 // Prepare returns a copy that is checked, with its Date, MessageID and Delivery: what
 // it writes is the same each time. Send does this itself; it is for who sends more
-// than once, and then changes nothing but Delivery. Of files, only a Raw without an
-// envelope is opened. What cannot be sent is a [*FieldError].
+// than once, and then changes nothing but Delivery. No file is opened, but Raw if the
+// Delivery lacks something. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
 	return p.message, err
 }
 
-// WriteTo writes the message (RFC 5322) as it would be sent, with CRLF line
-// ends unless Raw is binary, in constant memory. For a prepared message the octets are the same each
-// time. Every file is opened before the first octet is written.
+// WriteTo writes the message (RFC 5322) as it would be sent, but for a signature,
+// with CRLF line ends unless Raw is binary, in constant memory. For a prepared message
+// the octets are the same each time. Every file is opened before an octet is written.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	p, err := m.prepare(context.Background(), true)
 	if err != nil {
 		return 0, err
 	}
 	defer p.close()
-	if p.raw != nil {
-		return p.raw.writeMended(w)
-	}
-	return p.WriteTo(w)
+	return p.writeFinal(w)
 }
 
 // prepared is a message on its way: the one that the caller handed in, the copy
@@ -140,11 +138,11 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 func (p *prepared) envelope() Envelope {
 	e := p.message.Delivery
 	n, known := p.Len()
-	if _, isSigned := p.body.(*signed); known || isSigned {
+	if _, isSigned := p.body.(*signed); known || isSigned { // What the caller says is without the signature.
 		e.Size = n
 	}
 	if p.raw != nil {
-		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header // the kinds are in the same order
+		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header
 	}
 	return e
 }
@@ -164,7 +162,7 @@ func (p *prepared) unsent(err error) *Result {
 		to = m.recipients()
 	}
 	result := newResult(to)
-	result.Message, result.MessageID = p.original, strings.Trim(m.MessageID, "<>")
+	result.Message, result.MessageID = p.original, withoutBrackets(m.MessageID)
 	result.settle(NotSent, Reply{}, err)
 	return result
 }
@@ -207,12 +205,15 @@ func (m *Message) fillDelivery() error {
 	return m.Delivery.check()
 }
 
-// recipients lists To, Cc and Bcc, each mailbox once: letter case counts in the
-// local part alone (RFC 5321, section 2.4).
-func (m *Message) recipients() []Recipient {
+// recipients lists To, Cc and Bcc.
+func (m *Message) recipients() []Recipient { return recipientsOf(slices.Concat(m.To, m.Cc, m.Bcc)) }
+
+// recipientsOf lists each mailbox once: letter case counts in the local part alone
+// (RFC 5321, section 2.4).
+func recipientsOf(addresses []Address) []Recipient {
 	var list []Recipient
 	seen := map[string]bool{}
-	for _, address := range slices.Concat(m.To, m.Cc, m.Bcc) {
+	for _, address := range addresses {
 		key := address.Address
 		if key == format.EmptyGroup {
 			continue

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/mail"
 	"net/textproto"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/postrider/smtp/internal/format"
@@ -22,9 +20,8 @@ import (
 // raw is a ready message on its way.
 type raw struct {
 	File
-	header    []byte // with Bcc, which is not sent
-	messageID string
-	traits    format.Traits
+	header []byte // with Bcc, which is not sent
+	traits format.Traits
 	once
 }
 
@@ -41,7 +38,7 @@ func (m *Message) besideRaw() error {
 	return nil
 }
 
-// checkRaw refuses what cannot stand beside a ready message, and what must.
+// checkRaw checks what can be without reading.
 func (m *Message) checkRaw() error {
 	switch {
 	case m.Raw.Open == nil:
@@ -82,7 +79,7 @@ func (p *prepared) prepareRaw(ctx context.Context, filled *Message, open bool) e
 		return err
 	}
 	if open {
-		filled.MessageID = r.messageID // for the result
+		filled.MessageID = format.MessageID(r.header) // for the result
 	}
 	p.message, p.draft = filled, &draft{body: r, raw: r}
 	return nil
@@ -116,7 +113,7 @@ func (r *raw) examine(ctx context.Context, whole bool) error {
 	if r.header, err = format.ReadHeader(content); err != nil {
 		return err
 	}
-	if r.messageID, err = format.MessageID(r.header); err != nil || !whole {
+	if err := format.CheckHeader(r.header); err != nil || !whole {
 		return err
 	}
 	shown := format.WithoutBcc(r.header)
@@ -135,6 +132,7 @@ func (r *raw) examine(ctx context.Context, whole bool) error {
 	r.traits, err = scanner.Traits()
 	return err
 }
+
 func (r *raw) checkSize(n int64) error {
 	switch {
 	case r.Size > 0 && n > r.Size:
@@ -157,15 +155,15 @@ func (e *Envelope) fillFrom(header []byte) error {
 		}
 	}
 	if len(e.To) == 0 {
-		var all Message
+		var all []Address
 		for _, name := range []string{"To", "Cc", "Bcc"} {
 			list, err := addressesIn(fields, name)
 			if err != nil {
 				return &FieldError{"Delivery", fmt.Errorf("is needed, since in Raw %w", err)}
 			}
-			all.To = append(all.To, list...)
+			all = append(all, list...)
 		}
-		if e.To = all.recipients(); len(e.To) == 0 {
+		if e.To = recipientsOf(all); len(e.To) == 0 {
 			return &FieldError{"Delivery.To", errors.New("is needed, since Raw has no recipient in To, Cc or Bcc")}
 		}
 	}
@@ -174,30 +172,23 @@ func (e *Envelope) fillFrom(header []byte) error {
 
 // fieldsIn reads the header of a ready message.
 func fieldsIn(header []byte) (mail.Header, error) {
-	m, err := mail.ReadMessage(bytes.NewReader(header))
-	if err != nil {
-		return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw cannot be read: %w", err)}
-	}
 	fields := mail.Header{}
-	for _, spelled := range slices.Sorted(maps.Keys(m.Header)) {
-		// Before the colon there may be blanks (RFC 5322, section 4.5).
-		name := textproto.CanonicalMIMEHeaderKey(strings.TrimRight(spelled, " \t"))
-		if strings.HasPrefix(name, "Resent-") {
+	for name, field := range format.Fields(header) {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		switch {
+		case strings.HasPrefix(name, "Resent-"):
 			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since Raw has a field %s: to whom it goes is not clear", name)}
+		case name == "" && len(bytes.TrimSpace(field)) > 0:
+			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw has %q in it, which is no field", field)}
 		}
-		fields[name] = append(fields[name], m.Header[spelled]...)
+		fields[name] = append(fields[name], format.FieldValue(field))
 	}
 	return fields, nil
 }
 
 // fillSender takes Sender for the reverse-path, or else From, if that is one.
 func (e *Envelope) fillSender(header mail.Header) error {
-	name := "Sender"
-	list, err := addressesIn(header, name)
-	if err == nil && len(list) == 0 {
-		name = "From"
-		list, err = addressesIn(header, name)
-	}
+	list, name, err := firstAddresses(header, "Sender", "From")
 	switch {
 	case err != nil:
 		return &FieldError{"Delivery.From", fmt.Errorf("is needed, since in Raw %w", err)}

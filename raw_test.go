@@ -94,10 +94,14 @@ func TestBadRaw(t *testing.T) {
 		"smtp: Raw: the message does not begin with a header field":             rawLetter(""),
 		"smtp: Delivery: is needed, since in Raw the To cannot be read: ":       withoutEnvelope("From: ann@example.com\nTo: bob\n\nx"),
 		"smtp: Delivery: is needed, since Raw has a field Resent-To":            withoutEnvelope("From: ann@example.com\nTo: bob@example.net\nResent-To: eve@example.net\n\nx"),
-		"smtp: Delivery: is needed, since the header of Raw cannot be read":     withoutEnvelope("From: ann@example.com\nno field\n\nx"),
+		"smtp: Delivery: is needed, since the header of Raw has \"no field":     withoutEnvelope("From: ann@example.com\nno field\n\nx"),
 		"smtp: Delivery.From: is needed, since Raw has 2 addresses in its F":    withoutEnvelope("From: ann@example.com, ann@example.org\nTo: bob@example.net\n\nx"),
 		"smtp: Delivery.From: is needed, since Raw has 2 addresses in its S":    withoutEnvelope("Sender: a@example.com\nSender: b@example.com\nTo: bob@example.net\n\nx"),
 		"smtp: Delivery.To[1].Address: ":                                        withoutEnvelope("From: ann@example.com\nTo: bob@example.net, =?utf-8?q?x?= <jörg@example.net>\n\nx"),
+		"smtp: Raw: the message has no header field but Bcc":                    rawLetter("Bcc: x@y\n\nbody"),
+		"smtp: Delivery: is needed, since Raw has a field Resent-From":          withoutEnvelope("From: ann@example.com\nresent-from : x@y\n\nx"),
+		"smtp: Raw: the message holds a bare CR at octet 14":                    rawLetter("A: b\nBcc: x@y\rX: y\n"),
+		"smtp: Raw: the header has a field with the name":                       rawLetter("A: b\nBcc\u00a0: x@y\n"),
 		"smtp: Raw: the header of the message has over 1048576 octets":          rawLetter("A: " + strings.Repeat("b", 1<<20)),
 		"smtp: Raw: the message holds a bare CR at octet 10":                    rawLetter("A: b\r\n\r\nc\rd"),
 	} {
@@ -137,9 +141,13 @@ func TestRawEnvelope(t *testing.T) {
 		"From":       {header, smtp.Envelope{}, "ann@example.com", everybody},
 		"Sender":     {"Sender: robot@example.com\n" + header, smtp.Envelope{EnvelopeID: "17"}, "robot@example.com", everybody},
 		"to given":   {header, smtp.Envelope{To: []smtp.Recipient{{Address: "eve@example.org"}}}, "ann@example.com", []string{"eve@example.org"}},
+		"blanks":     {"From : ann@example.com\nTO\n : bob@example.net\nbcc\t: eve@example.net\n", smtp.Envelope{}, "ann@example.com", []string{"bob@example.net", "dave@example.net", "eve@example.net"}},
 		"from given": {"To: bob@example.net\n", smtp.Envelope{From: "<>"}, "<>", []string{"bob@example.net"}},
 		"all given":  {"Resent-To: x\n", smtp.Envelope{From: "<>", To: []smtp.Recipient{{Address: "eve@example.org"}}}, "<>", []string{"eve@example.org"}},
 	} {
+		if name == "blanks" {
+			test.header += "To: dave@example.net\n"
+		}
 		m := withoutEnvelope(test.header + "\nTo: x@example.com\n")
 		m.Delivery = test.delivery
 		p, err := m.Prepare()
@@ -171,6 +179,7 @@ func TestRawWithoutBcc(t *testing.T) {
 		"A: b\nresent-bcc: x@y":                                     "A: b\r\n",
 		"A: b\nbcc:\nbcc: x\nBccs: c\nX-Bcc: d\n\n":                 "A: b\r\nBccs: c\r\nX-Bcc: d\r\n\r\n",
 		"A: b\n Bcc: c\n\nd":                                        "A: b\r\n Bcc: c\r\n\r\nd\r\n",
+		"A: b\nBcc\n : x@y\n\n":                                     "A: b\r\n\r\n",
 		"Bcc: x@y\nA: b\n\n" + strings.Repeat(long+"\n", 100):       "A: b\r\n\r\n" + strings.Repeat(long+"\r\n", 100),
 		"A: b\nBcc: " + strings.Repeat("x@y,\n ", 20_000) + "z\n\n": "A: b\r\n\r\n",
 		"A: b\r\nBcc: x\r\n\r\n\x00\n":                              "A: b\r\n\r\n\x00\n",

@@ -17,23 +17,22 @@ import (
 // reads it: To, Subject, InReplyTo and References are set, From is not. An automatic
 // answer goes to the Return-Path instead, from "<>" and AutoReplied, and never where
 // that is empty or Auto-Submitted is not "no" (RFC 3834, sections 2 and 4).
-func ReplyMessage(to mail.Header) (*Message, error) {
-	m := &Message{Subject: replySubject(to.Get("Subject"))}
-	name := "Reply-To"
-	if to.Get(name) == "" {
-		name = "From"
-	}
-	list, err := addressesIn(to, name)
+func ReplyMessage(parent mail.Header) (*Message, error) {
+	m := &Message{Subject: replySubject(parent.Get("Subject"))}
+	list, name, err := firstAddresses(parent, "Reply-To", "From")
 	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("its %s names nobody", name)
+	}
+	for _, address := range list {
+		if _, invalid := ToASCII(address.Address); invalid != nil {
+			err = invalid
+		}
+		m.To = append(m.To, Address{Name: clean(address.Name), Address: address.Address})
 	}
 	if err != nil {
 		return nil, &FieldError{"To", fmt.Errorf("of a reply to a message cannot be known: %w", err)}
 	}
-	for _, address := range list {
-		m.To = append(m.To, Address{Name: clean(address.Name), Address: address.Address})
-	}
-	m.InReplyTo, m.References = thread(to)
+	m.InReplyTo, m.References = thread(parent)
 	return m, nil
 }
 
@@ -88,6 +87,16 @@ func addressesIn(header mail.Header, name string) (list []Address, err error) {
 	return list, nil
 }
 
+// firstAddresses returns the mailboxes in the first of some fields that has any.
+func firstAddresses(header mail.Header, names ...string) (list []Address, name string, err error) {
+	for _, name = range names {
+		if list, err = addressesIn(header, name); err != nil || len(list) > 0 {
+			break
+		}
+	}
+	return list, name, err
+}
+
 // What a reply takes over of the identifiers of a stranger: more than readers use.
 const (
 	maxReferences = 50
@@ -98,6 +107,7 @@ const (
 // thread the first message and the last ones are named.
 func thread(parent mail.Header) (inReplyTo, references []string) {
 	inReplyTo = identifiersIn(parent.Get("Message-ID"))
+	inReplyTo = inReplyTo[:min(len(inReplyTo), 1)]
 	references = identifiersIn(parent.Get("References"))
 	if before := identifiersIn(parent.Get("In-Reply-To")); len(references) == 0 && len(before) == 1 {
 		references = before

@@ -25,6 +25,9 @@ func TestReplyMessage(t *testing.T) {
 		"From: x@y\r\nReply-To: Bob <bob@example.net>, \"a, b\"@c\r\nSubject: RE: Hi\r\n": {
 			To: append(bob, smtp.Address{Address: `"a, b"@c`}), Subject: "RE: Hi",
 		},
+		"From: bob@example.net\r\nReply-To: \r\nReply-To: g:;\r\nMessage-ID: <2@a> <3@a>\r\n": {
+			To: []smtp.Address{{Address: "bob@example.net"}}, Subject: "Re:", InReplyTo: []string{"2@a"}, References: []string{"2@a"},
+		},
 		"From: bob@example.net\r\nMessage-ID: <2@a>\r\nIn-Reply-To: <1@a>\r\n": {
 			To: []smtp.Address{{Address: "bob@example.net"}}, Subject: "Re:", InReplyTo: []string{"2@a"}, References: []string{"1@a", "2@a"},
 		},
@@ -55,7 +58,7 @@ func TestReplyMessage(t *testing.T) {
 	if err != nil || len(got.References) != 50 || got.References[0] != "0@example.net" || got.References[1] != "51@example.net" || got.References[49] != "99@example.net" || got.InReplyTo != nil {
 		t.Errorf("a long thread became %+v, %v", got, err)
 	}
-	for _, header := range []string{"Subject: x\r\n", "From: nobody:;\r\n", "From: bob\r\n", "Reply-To: bob\r\nFrom: bob@example.net\r\n"} {
+	for _, header := range []string{"Subject: x\r\n", "From: nobody:;\r\n", "From: bob\r\n", "Reply-To: bob\r\nFrom: bob@example.net\r\n", "From: a@b_c\r\n", "From: \"a\tb\"@c\r\n", "From: a@b/c\r\n"} {
 		if got, err := smtp.ReplyMessage(headerOf(t, header)); err == nil || !strings.HasPrefix(err.Error(), "smtp: To: ") {
 			t.Errorf("%q is answered by %+v, %v", header, got, err)
 		}

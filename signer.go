@@ -1,6 +1,8 @@
 package smtp
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -13,9 +15,9 @@ import (
 )
 
 // Signer puts a signature into messages, as by DKIM. Sign is called once per Send,
-// before MAIL, by any goroutine; it reads the message by writing it to a hash, say,
-// and no longer than it runs. What it returns writes the message again, with the
-// signature, and the same each time.
+// before MAIL, by any goroutine; it reads the message, as it leaves, by writing it to
+// a hash, say. What it returns writes that message again, behind a field of its own,
+// say, whenever it is sent, and the same each time. Prepare and WriteTo do not sign.
 type Signer interface {
 	Sign(ctx context.Context, message io.WriterTo) (io.WriterTo, error)
 }
@@ -31,14 +33,11 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 			p.close()
 		}
 	}()
-	u := &unsigned{ctx: ctx, write: p.body.WriteTo, seed: maphash.MakeSeed(), octets: -1}
-	if p.raw != nil {
-		u.write = p.raw.writeMended
-	}
+	u := &unsigned{ctx: ctx, message: *p.draft, seed: maphash.MakeSeed(), reading: reading{octets: -1}}
 	message, err := signer.Sign(ctx, u)
-	switch failed := u.failed(); {
-	case failed != nil: // The signer may have ignored it.
-		return failed
+	switch state := u.state(); {
+	case state.err != nil: // The signer may have ignored it.
+		return state.err
 	case err == nil && message == nil:
 		err = errors.New("no message was returned by Sign")
 	}
@@ -55,53 +54,48 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 
 // unsigned is a message in the hands of a signer.
 type unsigned struct {
-	ctx   context.Context
-	write func(io.Writer) (int64, error)
-	seed  maphash.Seed
+	ctx     context.Context
+	message draft
+	seed    maphash.Seed
 
-	mu     sync.Mutex
-	err    error  // of the message itself
-	octets int64  // of the message; less than none: it was not yet written to its end
-	sum    uint64 // of them
+	mu sync.Mutex
+	reading
 }
 
+// reading is what is known of a message from the times that it was written.
+type reading struct {
+	err    error  // of the message itself
+	octets int64  // less than none: it was not yet written to its end
+	sum    uint64 // of them
+	cut    int    // how often it was not written to its end, because the writer failed
+}
+
+// WriteTo writes the message as it leaves.
 func (u *unsigned) WriteTo(w io.Writer) (int64, error) {
 	guarded := &contextWriter{ctx: u.ctx, w: w}
 	var hash maphash.Hash
 	hash.SetSeed(u.seed)
-	n, err := u.write(io.MultiWriter(&hash, guarded))
-	if guarded.err == nil { // Else it is the affair of w.
-		err = u.note(n, hash.Sum64(), err)
+	n, err := u.message.writeFinal(io.MultiWriter(&hash, guarded))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case guarded.err != nil:
+		u.cut++
+	case err != nil:
+		u.err = cmp.Or(u.err, err)
+	case u.octets < 0:
+		u.octets, u.sum = n, hash.Sum64()
+	case u.octets != n || u.sum != hash.Sum64():
+		err = &FieldError{"Message", errors.New("is not what it was when it was signed; does Open return a file from its beginning each time?")}
+		u.err = cmp.Or(u.err, err)
 	}
 	return n, err
 }
 
-// note keeps what was written, and the first error.
-func (u *unsigned) note(octets int64, sum uint64, err error) error {
+func (u *unsigned) state() reading {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch {
-	case err != nil:
-	case u.octets < 0:
-		u.octets, u.sum = octets, sum
-	case u.octets != octets || u.sum != sum:
-		err = &FieldError{"Message", errors.New("is not what it was when it was signed; does Open return a file from its beginning each time?")}
-	}
-	u.err = cmp.Or(u.err, err)
-	return err
-}
-
-func (u *unsigned) failed() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.err
-}
-
-// length is less than none if the message was not yet written to its end.
-func (u *unsigned) length() int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.octets
+	return u.reading
 }
 
 // contextWriter writes no more once the context has ended, and keeps the error.
@@ -137,18 +131,26 @@ func (s *signed) Len() (int64, bool) { return 0, false }
 // WriteTo fails at the end of what is not the message that it should be, so that it
 // is not sent to its end.
 func (s *signed) WriteTo(w io.Writer) (int64, error) {
-	scanner := &format.Scanner{}
+	scanner, start := &format.Scanner{}, &beginning{}
 	var hash maphash.Hash
 	hash.SetSeed(s.unsigned.seed)
-	n, err := s.message.WriteTo(io.MultiWriter(scanner, &hash, w))
-	if failed := s.unsigned.failed(); failed != nil {
-		return n, failed
+	before := s.unsigned.state()
+	n, err := s.message.WriteTo(io.MultiWriter(scanner, start, &hash, w))
+	after := s.unsigned.state()
+	if after.err != nil {
+		return n, after.err
 	}
 	if err == nil {
-		err = s.check(scanner)
+		err = s.check(scanner, after)
 	}
-	if err == nil && s.written && s.sum != hash.Sum64() {
+	switch {
+	case err != nil:
+	case after.cut != before.cut:
+		err = errors.New("the message was not written to its end")
+	case s.written && s.sum != hash.Sum64():
 		err = errors.New("the signed message does not write the same each time")
+	default:
+		err = start.checkHeader()
 	}
 	if err != nil {
 		return n, &FieldError{"Options.Signer", err}
@@ -157,20 +159,36 @@ func (s *signed) WriteTo(w io.Writer) (int64, error) {
 	return n, nil
 }
 
-func (s *signed) check(scanner *format.Scanner) error {
+// beginning keeps the first octets that are written to it, and never fails.
+type beginning struct{ octets []byte }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.octets = append(b.octets, p[:min(len(p), blockSize-len(b.octets))]...)
+	return len(p), nil
+}
+
+func (b *beginning) checkHeader() error {
+	header, err := format.ReadHeader(bufio.NewReader(bytes.NewReader(b.octets)))
+	if err != nil {
+		return err
+	}
+	return format.CheckHeader(header)
+}
+
+func (s *signed) check(scanner *format.Scanner, message reading) error {
 	traits, err := scanner.Traits()
-	octets, length := scanner.Octets(), s.unsigned.length()
-	allowed := format.Kind(s.envelope.Body) // the kinds are in the same order
+	octets := scanner.Octets()
+	allowed := format.Kind(s.envelope.Body)
 	if s.envelope.UTF8 {
 		allowed = max(allowed, format.EightBitData)
 	}
 	switch {
 	case err != nil:
 		return err
-	case length < 0:
+	case message.octets < 0:
 		return errors.New("the message that was to be signed was never read to its end")
-	case octets < length:
-		return fmt.Errorf("the signed message has %d octets, and the message itself %d", octets, length)
+	case octets < message.octets:
+		return fmt.Errorf("the signed message has %d octets, and the message itself %d", octets, message.octets)
 	case traits.Kind > allowed, traits.UTF8Header && !s.envelope.UTF8:
 		return errors.New("the signed message holds other octets than the message: over 127, NULs, or longer lines")
 	case traits.Kind != format.BinaryData && traits.Size != octets:

@@ -126,6 +126,25 @@ func TestBadSigner(t *testing.T) {
 		_, err := m.WriteTo(&b)
 		return &b, err
 	}
+	lossy := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+		m.WriteTo(io.Discard)
+		return writerTo(func(w io.Writer) error {
+			var b bytes.Buffer
+			b.WriteString(strings.Repeat("X-Seal: x\r\n", 100))
+			m.WriteTo(&limitedWriter{&b, 100})
+			_, err := w.Write(b.Bytes())
+			return err
+		}), nil
+	}
+	before := func(start string) signerFunc {
+		return func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
+			return writerTo(func(w io.Writer) error {
+				io.WriteString(w, start)
+				_, err := m.WriteTo(w)
+				return err
+			}), nil
+		}
+	}
 	spooled := func(_ context.Context, m io.WriterTo) (io.WriterTo, error) {
 		var b bytes.Buffer
 		m.WriteTo(&limitedWriter{&b, 100}) // A full disk is not noticed.
@@ -178,6 +197,11 @@ func TestBadSigner(t *testing.T) {
 		"empty":                {instead(""), text, 0, "smtp: Options.Signer: the signed message has 0 octets"},
 		"another message":      {instead("A: b\r\n\r\n"), text, 0, "smtp: Options.Signer: the signed message has 8 octets"},
 		"unread":               {func(context.Context, io.WriterTo) (io.WriterTo, error) { return strings.NewReader("A: b\r\n"), nil }, text, 0, "smtp: Options.Signer: the message that was to be signed was never read"},
+		"a field before":       {before("X-Seal: x\r\n y\r\n"), text, 2, ""},
+		"an empty line before": {before("\r\n"), text, 0, "smtp: Options.Signer: the message does not begin with a header field"},
+		"no field before":      {before("X-Seal\r\n\r\n"), text, 0, "smtp: Options.Signer: the message does not begin with a header field"},
+		"blank before":         {before(" x: y\r\n"), text, 0, "smtp: Options.Signer: the message does not begin with a header field"},
+		"loses the end":        {lossy, text, 0, "smtp: Options.Signer: the message was not written to its end"},
 		"spooled":              {spooled, text, 0, "smtp: Options.Signer: the message that was to be signed was never read"},
 		"once":                 {once, text, 1, "smtp: Options.Signer: the signed message has 0 octets"},
 		"other each time":      {behind(func(time int) string { return fmt.Sprintf("%d\r\n", time) }), text, 1, "smtp: Options.Signer: the signed message does not write the same"},

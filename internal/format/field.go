@@ -199,7 +199,7 @@ func newFolder(name string) *folder {
 // add puts a word on this line or the next. The first stays beside the name:
 // some readers take a field whose first line is empty for an empty field.
 func (f *folder) add(word string) {
-	if !f.first && f.column+len(word) > maxLine && strings.TrimSpace(word) != "" {
+	if !f.first && f.column+len(word) > maxLine && strings.Trim(word, " ") != "" {
 		f.line = append(f.line, '\r', '\n')
 		f.column = 0
 	}

@@ -54,11 +54,12 @@ func TestMailboxes(t *testing.T) {
 func TestUTF8(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"Zürich":                              "Subject: Zürich\r\n",
-		"=?utf-8?q?spoof?=":                   "Subject: =?utf-8?q?=3D=3Futf-8=3Fq=3Fspoof=3F=3D?=\r\n",
-		"Ü\u00a0":                             "Subject: =?utf-8?q?=C3=9C=C2=A0?=\r\n",
-		" Ü":                                  "Subject: =?utf-8?b?IMOc?=\r\n",
-		strings.Repeat("größer ", 10) + "end": "Subject: " + strings.Repeat("größer ", 6) + "größer\r\n " + strings.Repeat("größer ", 3) + "end\r\n",
+		"Zürich":            "Subject: Zürich\r\n",
+		"=?utf-8?q?spoof?=": "Subject: =?utf-8?q?=3D=3Futf-8=3Fq=3Fspoof=3F=3D?=\r\n",
+		"Ü\u00a0":           "Subject: =?utf-8?q?=C3=9C=C2=A0?=\r\n",
+		" Ü":                "Subject: =?utf-8?b?IMOc?=\r\n",
+		"a" + strings.Repeat(" \u00a0", 40) + " b": "Subject: a" + strings.Repeat(" \u00a0", 22) + "\r\n" + strings.Repeat(" \u00a0", 18) + " b\r\n",
+		strings.Repeat("größer ", 10) + "end":      "Subject: " + strings.Repeat("größer ", 6) + "größer\r\n " + strings.Repeat("größer ", 3) + "end\r\n",
 	} {
 		field, err := format.UTF8.Text("Subject", value)
 		if got := spell(field); err != nil || got != want {

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
+	"iter"
+	"strings"
 )
 
 // maxHeader bounds the header of a ready message, which is held in memory.
@@ -33,51 +34,87 @@ func ReadHeader(r *bufio.Reader) (header []byte, err error) {
 	}
 }
 
-// WithoutBcc returns a header without its Bcc and Resent-Bcc fields (RFC 5322,
-// section 3.6.3).
-func WithoutBcc(header []byte) []byte {
-	shown := make([]byte, 0, len(header))
-	start := 0 // of the field, to which a line belongs that begins with a blank
-	end := 0
-	for line := range bytes.Lines(header) {
-		if line[0] != ' ' && line[0] != '\t' && end > start {
-			shown = appendShown(shown, header[start:end])
+// Fields goes through the fields of a header, with their names in lower case; what
+// is no field, as the empty line at the end, has none.
+func Fields(header []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for start := 0; start < len(header); {
+			end := start
+			for line := range bytes.Lines(header[start:]) {
+				if end > start && line[0] != ' ' && line[0] != '\t' {
+					break
+				}
+				end += len(line)
+			}
+			if !yield(fieldName(header[start:end]), header[start:end]) {
+				return
+			}
 			start = end
 		}
-		end += len(line)
 	}
-	return appendShown(shown, header[start:end])
 }
 
-// appendShown adds a field unless it is hidden. One with a bare CR is not, since
-// nobody knows what readers make of that: it is refused as a part of the message.
-func appendShown(shown, field []byte) []byte {
-	name, _, _ := bytes.Cut(field, []byte(":"))
-	name = bytes.TrimSpace(name) // as in RFC 5322, section 4.5
-	hidden := bytes.EqualFold(name, []byte("Bcc")) || bytes.EqualFold(name, []byte("Resent-Bcc"))
-	if hidden && bytes.Count(field, []byte("\r")) == bytes.Count(field, []byte("\r\n")) {
-		return shown
-	}
-	return append(shown, field...)
-}
-
-// MessageID returns what a message that begins with head is called, without
-// brackets; it is empty if that is not in head. An error says that no message
-// begins like that.
-func MessageID(head []byte) (string, error) {
-	name, _, ok := bytes.Cut(head, []byte(":"))
-	name = bytes.TrimRight(name, " \t") // as in RFC 5322, section 4.5
-	if !ok || len(name) == 0 || bytes.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return "", errors.New("the message does not begin with a header field")
-	}
-	m, err := mail.ReadMessage(bytes.NewReader(head))
-	if err != nil {
-		return "", nil
-	}
-	_, id, _ := bytes.Cut([]byte(m.Header.Get("Message-ID")), []byte("<"))
-	id, _, ok = bytes.Cut(id, []byte(">"))
+// fieldName allows blanks before the colon, and to fold there, as RFC 5322, section
+// 4.5 does.
+func fieldName(field []byte) string {
+	name, _, ok := bytes.Cut(field, []byte(":"))
 	if !ok {
-		return "", nil
+		return ""
 	}
-	return string(id), nil
+	return strings.ToLower(strings.TrimRight(string(name), " \t\r\n"))
+}
+
+// CheckHeader refuses what readers may not agree upon: a beginning that is no field,
+// and names that look like others.
+func CheckHeader(header []byte) error {
+	first := true
+	for name := range Fields(header) {
+		isOdd := strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
+		switch {
+		case first && (name == "" || isOdd || strings.Contains(name, " ")):
+			return errors.New("the message does not begin with a header field")
+		case isOdd:
+			return fmt.Errorf("the header has a field with the name %q", name)
+		}
+		first = false
+	}
+	if first {
+		return errors.New("the message does not begin with a header field")
+	}
+	return nil
+}
+
+// WithoutBcc returns a header without its Bcc and Resent-Bcc fields (RFC 5322,
+// section 3.6.3). One with a bare CR stays, since nobody knows what readers make of
+// that: it is refused as a part of the message.
+func WithoutBcc(header []byte) []byte {
+	shown := make([]byte, 0, len(header))
+	for name, field := range Fields(header) {
+		isHidden := name == "bcc" || name == "resent-bcc"
+		if !isHidden || bytes.Count(field, []byte("\r")) > bytes.Count(field, []byte("\r\n")) {
+			shown = append(shown, field...)
+		}
+	}
+	return shown
+}
+
+// FieldValue returns the value of a field, unfolded.
+func FieldValue(field []byte) string {
+	_, value, _ := strings.Cut(string(field), ":")
+	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(value))
+}
+
+// MessageID returns what the message with a header is called, without brackets; it
+// may be empty.
+func MessageID(header []byte) string {
+	for name, field := range Fields(header) {
+		if name == "message-id" {
+			_, id, _ := strings.Cut(FieldValue(field), "<")
+			id, _, closed := strings.Cut(id, ">")
+			if closed {
+				return id
+			}
+		}
+	}
+	return ""
 }

@@ -134,7 +134,7 @@ func (s *Scanner) Traits() (Traits, error) {
 	case s.notUTF8 || len(s.character) > 0: // RFC 6532, section 3.2.
 		return t, errors.New("the header holds octets that are not UTF-8")
 	case isBinary && s.brokenHeader:
-		return t, errors.New("the message is binary, by a NUL or a line of over 998 octets, and cannot be mended: its header holds a bare CR or LF")
+		return t, errors.New("the message is binary, by a NUL or a line of over 998 octets, and cannot be mended: its header holds a bare CR or LF; write it with CRLF line ends")
 	case isBinary:
 		t.Kind = BinaryData
 		return t, nil

@@ -120,23 +120,57 @@ func longLine(content []byte) bool {
 
 func TestMessageID(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
+	for header, want := range map[string]string{
 		"Message-ID: <a@b>\r\n\r\n":                      "a@b",
-		"Message-ID:\r\n <a@b>\r\n\r\nx":                 "a@b",
-		"message-id: <a@b> (made)\n\nx":                  "a@b",
+		"Message-ID:\r\n <a@b>\r\n\r\n":                  "a@b",
+		"message-id : <a@b> (made)\n\n":                  "a@b",
 		"Message-ID: junk\r\n\r\n":                       "",
 		"Message-ID: <a@b\r\n\r\n":                       "",
-		"Subject: x\r\n\r\nMessage-ID: <a@b>\r\n":        "",
-		"Message-ID: <a@b>\r\nof which the end":          "", // of the header is not there
+		"Subject: x\r\n\r\n":                             "",
 		"Message-ID: <a@b>\r\nMessage-ID: <c@d>\r\n\r\n": "a@b",
+		"X\r\nMessage-ID\r\n : <a@b>":                    "a@b",
 	} {
-		if got, err := format.MessageID([]byte(in)); got != want || err != nil {
-			t.Errorf("%q is called %q, %v; want %q", in, got, err, want)
+		if got := format.MessageID([]byte(header)); got != want {
+			t.Errorf("%q is called %q; want %q", header, got, want)
 		}
 	}
-	for _, in := range []string{"", "Hello.\r\n", ": x\r\n", " : x\r\n", "From ann@example.com Sat Nov 21 12:00:00 2026\r\n", "Grüße: x\r\n"} {
-		if got, err := format.MessageID([]byte(in)); err == nil {
-			t.Errorf("%q passed, and is called %q", in, got)
+}
+
+func TestCheckHeader(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{
+		"", "\r\n", "Hello.\r\n", ": x\r\n", " : x\r\n", "From ann@example.com Sat Nov 21 12:00:00 2026\r\n", "Grüße: x\r\n",
+		"A: b\nBcc\u00a0: x\n", "A: b\nBcc\v: x\n", "A: b\nBcc\x00: x\n", "A: b\n\x7f: x\n",
+	} {
+		if err := format.CheckHeader([]byte(header)); err == nil {
+			t.Errorf("%q passed", header)
 		}
 	}
+	for _, header := range []string{"A: b", "A : b\r\n\r\n", "A\n : b\n", "A: b\nno field\nno field: either\n"} {
+		if err := format.CheckHeader([]byte(header)); err != nil {
+			t.Errorf("%q: %v", header, err)
+		}
+	}
+}
+
+// FuzzFields: the fields of a header are all of it, and those that are shown are all
+// but Bcc.
+func FuzzFields(f *testing.F) {
+	f.Add([]byte("A: b\r\nBcc : c\r\n\td\nBcc\n : e\n\n"))
+	f.Add([]byte(" x\nBcc:\rX: y\n"))
+	f.Fuzz(func(t *testing.T, header []byte) {
+		var all []byte
+		for _, field := range format.Fields(header) {
+			all = append(all, field...)
+		}
+		if !bytes.Equal(all, header) {
+			t.Errorf("%q became %q", header, all)
+		}
+		got := format.WithoutBcc(header)
+		for name := range format.Fields(got) {
+			if name == "bcc" && bytes.Count(got, []byte("\r")) == bytes.Count(got, []byte("\r\n")) {
+				t.Errorf("%q is shown as %q", header, got)
+			}
+		}
+	})
 }
