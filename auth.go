@@ -207,7 +207,7 @@ func (c *Client) offered(mechanisms []Mechanism) (candidates []Mechanism, err er
 			advice += " without TLS"
 		}
 	}
-	return nil, &UnsupportedError{"AUTH " + strings.Join(names, " "), advice}
+	return nil, &UnsupportedError{Extension: "AUTH " + strings.Join(names, " "), Advice: advice}
 }
 
 func (c *Client) serverInfo() ServerInfo {

@@ -18,6 +18,7 @@ type draft struct {
 	ids      map[string]bool // the Content-IDs of its parts
 	files    []*attachment
 	raw      *raw // nil: it is built
+	inUTF8   body // for a session with SMTPUTF8; nil: that is the same
 }
 
 // body is what a draft writes, and its size as it leaves, with its line ends mended,
@@ -66,7 +67,7 @@ func (m *Message) build(each func(*attachment) error) (*draft, error) {
 // tree makes the tree of the message, in which no level is there without need:
 // mixed{alternative{text, related{html, inline…}}, attachments…}.
 func (d *draft) tree(m *Message, each func(*attachment) error) error {
-	header, err := m.header()
+	header, err := m.header(format.Charset(m.Delivery.UTF8))
 	if err != nil {
 		return err
 	}
@@ -98,6 +99,15 @@ func (d *draft) tree(m *Message, each func(*attachment) error) error {
 		return err
 	}
 	whole := d.multipart("mixed", append([]*format.Part{body}, attached...))
+	if m.needsUTF8() && !m.Delivery.UTF8 {
+		header, err := m.header(format.UTF8)
+		if err != nil {
+			return err
+		}
+		inUTF8 := *whole
+		inUTF8.Fields = append(header, whole.Fields...)
+		d.inUTF8 = &inUTF8
+	}
 	whole.Fields = append(header, whole.Fields...)
 	d.body = whole
 	return nil

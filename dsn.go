@@ -64,11 +64,23 @@ func addRcptStatus(command *wire.Command, r Recipient) error {
 	if r.OriginalRecipient == "" {
 		return nil
 	}
-	original, err := xtext(r.OriginalRecipient, 500-len("rfc822;")) // RFC 3461, section 4.2.
-	if err != nil {
+	const limit = 500 // RFC 3461, section 4.2.
+	if isASCII(r.OriginalRecipient) {
+		original, err := xtext(r.OriginalRecipient, limit-len("rfc822;"))
+		if err != nil {
+			return &FieldError{"OriginalRecipient", err}
+		}
+		command.Param("ORCPT", "rfc822;"+original)
+		return nil
+	}
+	if _, err := parseMailbox(r.OriginalRecipient); err != nil {
 		return &FieldError{"OriginalRecipient", err}
 	}
-	command.Param("ORCPT", "rfc822;"+original)
+	original := wire.EncodeUTF8Address(r.OriginalRecipient)
+	if len(original) > limit-len("utf-8;") {
+		return &FieldError{"OriginalRecipient", errors.New("is too long")}
+	}
+	command.Param("ORCPT", "utf-8;"+original)
 	return nil
 }
 

@@ -29,7 +29,7 @@ type Envelope struct {
 	// What the content is, for those who call Mail and Data: it is not checked. Send
 	// finds it out by itself, as far as that is possible without reading files.
 	Body BodyType // zero: ASCII in lines of at most 998 octets
-	UTF8 bool     // the header holds UTF-8 (RFC 6531)
+	UTF8 bool     // the header holds UTF-8 (RFC 6531), or may; not said for addresses
 	Size int64    // in octets; zero: not known. That of a message to be signed is not
 }
 
@@ -67,6 +67,7 @@ const (
 // it. Like Envelope it is plain data.
 type Recipient struct {
 	Address           string // as in "bob@example.net"
+	Alternative       string // an ASCII address, if Address is not and the server has no SMTPUTF8; may be empty
 	Notify            Notify // the events to report; zero: the server's own choice
 	OriginalRecipient string // whom the mail was meant for before it was redirected; empty: not told
 
@@ -78,7 +79,8 @@ func (e Envelope) mailOp() string { return "MAIL <" + strings.Trim(e.From, "<>")
 
 // mailCommand spells MAIL (RFC 5321, section 4.1.1.2).
 func (e Envelope) mailCommand() (*wire.Command, error) {
-	path, err := reversePath(e.From)
+	utf8 := e.needsUTF8()
+	path, err := reversePath(e.From, utf8)
 	switch {
 	case err != nil:
 		return nil, &FieldError{"From", err}
@@ -87,7 +89,11 @@ func (e Envelope) mailCommand() (*wire.Command, error) {
 	case e.Size < 0:
 		return nil, &FieldError{"Size", errors.New("is negative")}
 	}
-	command := wire.NewCommand("MAIL").From(path)
+	command := wire.NewCommand("MAIL")
+	if utf8 {
+		command.UTF8()
+	}
+	command.From(path)
 	if e.RequireTLS {
 		command.Param("REQUIRETLS", "")
 	}
@@ -97,7 +103,7 @@ func (e Envelope) mailCommand() (*wire.Command, error) {
 	case BodyBinary:
 		command.Param("BODY", "BINARYMIME")
 	}
-	if e.UTF8 {
+	if utf8 {
 		command.Param("SMTPUTF8", "")
 	}
 	if err := addParams(command, e.Params); err != nil {
@@ -124,13 +130,51 @@ func addParams(command *wire.Command, params []Param) error {
 	return nil
 }
 
-// rcptCommand spells RCPT (RFC 5321, section 4.1.1.3).
-func (r Recipient) rcptCommand() (*wire.Command, error) {
-	path, err := forwardPath(r.Address)
-	if err != nil {
-		return nil, &FieldError{"Address", err}
+// reversePath spells the sender of an envelope; "<>" is the null reverse-path,
+// which is spelled as nothing.
+func reversePath(from string, utf8 bool) (string, error) {
+	switch from {
+	case "":
+		return "", errors.New("no sender is given; \"<>\" is the null reverse-path")
+	case "<>":
+		return "", nil
 	}
-	command := wire.NewCommand("RCPT").To(path)
+	m, err := parseMailbox(from)
+	if err != nil {
+		return "", err
+	}
+	return m.spell(utf8)
+}
+
+// forwardPath spells a recipient of an envelope. Only postmaster needs no
+// domain (RFC 5321, section 4.1.1.3).
+func forwardPath(to string, utf8 bool) (string, error) {
+	if strings.EqualFold(to, "postmaster") {
+		return to, nil
+	}
+	m, err := parseMailbox(to)
+	if err != nil {
+		return "", err
+	}
+	return m.spell(utf8)
+}
+
+// rcptCommand spells RCPT (RFC 5321, section 4.1.1.3), in a transaction with SMTPUTF8
+// or without.
+func (r Recipient) rcptCommand(utf8 bool) (*wire.Command, error) {
+	field, address := "Address", r.Address
+	if !utf8 && NeedsUTF8(address) && r.Alternative != "" {
+		field, address = "Alternative", r.Alternative
+	}
+	path, err := forwardPath(address, utf8)
+	if err != nil {
+		return nil, &FieldError{field, err}
+	}
+	command := wire.NewCommand("RCPT")
+	if utf8 {
+		command.UTF8()
+	}
+	command.To(path)
 	if err := addParams(command, r.Params); err != nil {
 		return nil, err
 	}
@@ -145,7 +189,7 @@ func (e Envelope) extensions() []string {
 		"8BITMIME":   e.Body == Body8Bit,
 		"BINARYMIME": e.Body == BodyBinary,
 		"CHUNKING":   e.Body == BodyBinary,
-		"SMTPUTF8":   e.UTF8,
+		"SMTPUTF8":   e.needsUTF8(),
 	}
 	note := func(params []Param) {
 		for _, param := range params {
@@ -170,12 +214,21 @@ func (e Envelope) check() error {
 		return within("Delivery", err)
 	}
 	for i, recipient := range e.To {
-		if _, err := recipient.rcptCommand(); err != nil {
-			return within(fmt.Sprintf("Delivery.To[%d]", i), err)
+		field := fmt.Sprintf("Delivery.To[%d]", i)
+		if _, err := recipient.rcptCommand(true); err != nil {
+			return within(field, err)
+		}
+		if recipient.Alternative != "" {
+			if _, err := forwardPath(recipient.Alternative, false); err != nil {
+				return &FieldError{field + ".Alternative", err}
+			}
 		}
 	}
 	return nil
 }
+
+// needsUTF8 tells whether the sender or the header needs SMTPUTF8.
+func (e Envelope) needsUTF8() bool { return e.UTF8 || NeedsUTF8(e.From) }
 
 // within puts the field that err is about inside another.
 func within(outer string, err error) error {

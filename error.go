@@ -97,13 +97,17 @@ func (e *RecipientsError) Unwrap() []error {
 // UnsupportedError says that what was asked for needs an extension that the
 // server does not offer. It matches [errors.ErrUnsupported]; nothing was sent.
 type UnsupportedError struct {
-	Extension string // as in EHLO: "STARTTLS", "AUTH PLAIN", "DSN"
-	Advice    string // what it may mean; may be empty
+	Extension string         // as in EHLO: "STARTTLS", "AUTH PLAIN", "DSN"
+	Advice    string         // what it may mean; may be empty
+	Status    EnhancedStatus // 5.6.7: it is an address that needs it; else zero
 }
 
 // Error names the extension, and what its absence may mean.
 func (e *UnsupportedError) Error() string {
 	text := "the server offers no " + e.Extension
+	if e.Status != (EnhancedStatus{}) {
+		text += " (" + e.Status.String() + ")"
+	}
 	if e.Advice != "" {
 		text += "; " + e.Advice
 	}

@@ -39,8 +39,8 @@ const (
 
 // header makes the fields of the message. Bcc is checked with the others, and
 // not among them.
-func (m *Message) header() ([]format.Field, error) {
-	f := fields{charset: format.Charset(m.Delivery.UTF8)}
+func (m *Message) header(charset format.Charset) ([]format.Field, error) {
+	f := fields{charset: charset}
 	hidden := f
 	f.of("Date")(format.Date("Date", m.Date), nil)
 	f.address("From", m.From)
@@ -189,10 +189,29 @@ func (f *fields) addresses(source, name string, list []Address) {
 	}
 }
 
+// mailbox spells an address. One that has no form in ASCII becomes a group without
+// members where UTF-8 must not stand (RFC 6857, section 3.1.8).
 func (f *fields) mailbox(source string, address Address) format.Mailbox {
-	mailbox, err := ToASCII(address.Address)
+	m, err := parseMailbox(address.Address)
+	if err != nil {
+		f.fail(source, err)
+		return format.Mailbox{}
+	}
+	if f.charset == format.ASCII && NeedsUTF8(address.Address) {
+		return format.Mailbox{Name: strings.TrimSpace(address.Name + " " + address.Address), Address: format.EmptyGroup}
+	}
+	mailbox, err := m.spell(bool(f.charset))
 	f.fail(source, err)
 	return format.Mailbox{Name: address.Name, Address: mailbox}
+}
+
+// needsUTF8 tells whether an address that is shown has no form in ASCII.
+func (m *Message) needsUTF8() bool {
+	shown := slices.Concat([]Address{m.From}, m.ReplyTo, m.To, m.Cc)
+	if m.Sender != nil {
+		shown = append(shown, *m.Sender)
+	}
+	return slices.ContainsFunc(shown, func(a Address) bool { return NeedsUTF8(a.Address) })
 }
 
 // identifiers adds a field of message identifiers, if there is any. They may be

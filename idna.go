@@ -10,55 +10,163 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// ToASCII returns the mailbox address in the form that any server takes: the
-// domain in A-labels (RFC 5891), the local part quoted where it must be (RFC
-// 5321, section 4.1.2). A local part that is not ASCII has no such form, and one
-// that holds what stands between addresses is taken only in quotes: else "a, b@c"
-// or "Bob <b@c" would go to somebody.
+// ToASCII returns an address, or a domain, in the form that any server takes: the
+// domain in A-labels (RFC 5891), the local part quoted if and only if it must be (RFC
+// 5321, section 4.1.2). A local part that is not ASCII has no such form.
 func ToASCII(address string) (string, error) {
+	if !strings.Contains(address, "@") {
+		return checkedDomain(address)
+	}
+	m, err := parseMailbox(address)
+	if err != nil {
+		return "", err
+	}
+	return m.ascii()
+}
+
+// ToUnicode returns an address, or a domain, as people read it: the domain in
+// U-labels. A label that has no such form stays as it is.
+func ToUnicode(address string) (string, error) {
+	if !strings.Contains(address, "@") {
+		ascii, err := checkedDomain(address)
+		return unicodeDomain(ascii), err
+	}
+	m, err := parseMailbox(address)
+	if err != nil {
+		return "", err
+	}
+	return m.utf8()
+}
+
+// NeedsUTF8 tells whether mail for an address can go only by SMTPUTF8 (RFC 6531),
+// since its local part is not ASCII. It does not tell whether the address is valid.
+func NeedsUTF8(address string) bool {
+	return !isASCII(address[:max(strings.LastIndexByte(address, '@'), 0)])
+}
+
+// mailbox is an address in its parts.
+type mailbox struct {
+	address string // as it was given, for errors
+	local   string // as it is meant, without quotes
+	domain  string // in A-labels, or an address literal
+	given   string // the domain as it was given
+}
+
+// parseMailbox takes an address apart. A local part that holds what stands between
+// addresses is taken only in quotes: else "a, b@c" or "Bob <b@c" would go to somebody.
+func parseMailbox(address string) (mailbox, error) {
 	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
-		return "", fmt.Errorf("%q has no domain", address)
-	}
-	local, domain := wire.UnquoteLocal(address[:at]), address[at+1:]
 	switch {
-	case local == address[:at] && (strings.Trim(local, " ") != local || local == "" || strings.ContainsAny(local, "<>(),;:[]@")):
-		return "", fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
-	case !isASCII(local):
-		return "", fmt.Errorf("the local part of %q is not ASCII: it would need SMTPUTF8, which is not supported yet", address)
+	case at < 0 && strings.ContainsAny(address, "＠﹫"):
+		return mailbox{}, fmt.Errorf("%q has another character for the @", address)
+	case at < 0:
+		return mailbox{}, fmt.Errorf("%q has no domain", address)
 	}
+	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at]), given: address[at+1:]}
+	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, "<>(),;:[]@")) {
+		return mailbox{}, fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
+	}
+	var err error
+	if m.domain, err = asciiDomain(m.given); err != nil {
+		return mailbox{}, fmt.Errorf("the domain of %q: %w", address, err)
+	}
+	if err := wire.CheckUTF8Mailbox(wire.JoinMailbox(m.local, m.domain)); err != nil {
+		return mailbox{}, fmt.Errorf("%q: %w", address, err)
+	}
+	return m, nil
+}
+
+// ascii spells the mailbox for any server.
+func (m mailbox) ascii() (string, error) {
+	if !isASCII(m.local) {
+		return "", fmt.Errorf("%q: %w", m.address, errNotASCII)
+	}
+	return wire.JoinMailbox(m.local, m.domain), nil
+}
+
+var errNotASCII = errors.New("the local part is not ASCII, and has no other form: it needs SMTPUTF8")
+
+// utf8 spells the mailbox for a session with SMTPUTF8, and for people.
+func (m mailbox) utf8() (string, error) {
+	spelled := wire.JoinMailbox(m.local, unicodeDomain(m.domain))
+	if err := wire.CheckUTF8Mailbox(spelled); err != nil {
+		return "", fmt.Errorf("%q: %w", m.address, err)
+	}
+	return spelled, nil
+}
+
+// spell spells the mailbox as it is shown or named in a session with SMTPUTF8, or
+// without. What was given in ASCII stays so.
+func (m mailbox) spell(utf8 bool) (string, error) {
+	if utf8 && !isASCII(m.address) {
+		return m.utf8()
+	}
+	return m.ascii()
+}
+
+// mailboxKey is the same for addresses that mean the same mailbox: letter case counts
+// in the local part alone (RFC 5321, section 2.4).
+func mailboxKey(address string) string {
+	m, err := parseMailbox(address)
+	if err != nil {
+		return address
+	}
+	return wire.JoinMailbox(m.local, strings.ToLower(m.domain))
+}
+
+// lookup maps and checks as RFC 5891, section 5 wants it before a domain is looked
+// up: letter case, dots of other scripts, bidi, joiners, lengths.
+var lookup = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckJoiners(true),
+	idna.CheckHyphens(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
+// asciiDomain spells a domain in A-labels; what is ASCII already is not changed.
+func asciiDomain(domain string) (string, error) {
 	if !isASCII(domain) {
-		var err error
-		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
-			return "", fmt.Errorf("the domain of %q: %w", address, err)
+		ascii, err := lookup.ToASCII(domain)
+		if err != nil {
+			return "", explainDomain(domain, err)
+		}
+		return ascii, nil
+	}
+	for label := range strings.SplitSeq(strings.ToLower(domain), ".") {
+		if !strings.HasPrefix(label, "xn--") {
+			continue
+		}
+		unicode, err := idna.Punycode.ToUnicode(label)
+		if again, _ := idna.Punycode.ToASCII(unicode); err != nil || again != label {
+			return "", fmt.Errorf("its label %q is broken Punycode", label)
 		}
 	}
-	mailbox := wire.JoinMailbox(local, domain)
-	if err := wire.CheckMailbox(mailbox); err != nil {
-		return "", fmt.Errorf("%q: %w", address, err)
-	}
-	return mailbox, nil
+	return domain, nil
 }
 
-// reversePath spells the sender of an envelope; "<>" is the null reverse-path,
-// which is spelled as nothing.
-func reversePath(from string) (string, error) {
-	switch from {
-	case "":
-		return "", errors.New("no sender is given; \"<>\" is the null reverse-path")
-	case "<>":
-		return "", nil
+// explainDomain names the label that is wrong, if it is wrong by itself.
+func explainDomain(domain string, err error) error {
+	for label := range strings.FieldsFuncSeq(domain, func(r rune) bool { return strings.ContainsRune(".。．｡", r) }) {
+		if _, wrong := lookup.ToASCII(label); wrong != nil {
+			return fmt.Errorf("its label %q: %w", label, wrong)
+		}
 	}
-	return ToASCII(from)
+	return err
 }
 
-// forwardPath spells a recipient of an envelope. Only postmaster needs no
-// domain (RFC 5321, section 4.1.1.3).
-func forwardPath(to string) (string, error) {
-	if strings.EqualFold(to, "postmaster") {
-		return to, nil
+func checkedDomain(domain string) (string, error) {
+	ascii, err := asciiDomain(domain)
+	if err == nil {
+		err = wire.CheckMailbox("postmaster@" + ascii)
 	}
-	return ToASCII(to)
+	if err != nil {
+		return "", fmt.Errorf("%q is no domain: %w", domain, err)
+	}
+	return ascii, nil
+}
+
+// unicodeDomain spells a domain in A-labels for people.
+func unicodeDomain(ascii string) string {
+	if unicode, err := lookup.ToUnicode(ascii); err == nil && !strings.HasPrefix(ascii, "[") {
+		return unicode
+	}
+	return ascii
 }
 
 func isASCII(s string) bool {

@@ -178,7 +178,7 @@ func everyField() *smtp.Message {
 		},
 		Header: smtp.Header{{Name: "X-Campaign", Value: "autumn"}},
 		Text:   "text", HTML: "html", Calendar: calendar("REQUEST", "x"), Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
-		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "x@example.com", Params: []smtp.Param{{Keyword: "DSN2", Value: "1", Extension: "DSN"}}}}},
+		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", Alternative: "b@example.net", OriginalRecipient: "x@example.com", Params: []smtp.Param{{Keyword: "DSN2", Value: "1", Extension: "DSN"}}}}},
 	}
 }
 

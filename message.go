@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/mail"
 	"path"
 	"slices"
 	"strings"
@@ -16,11 +15,6 @@ import (
 
 	"github.com/postrider/smtp/internal/format"
 )
-
-// Address is a display name, which may be empty, and a mailbox. Quotes are added to
-// a local part where they must be, but one that holds any of <>(),;:[]@ must have
-// them already.
-type Address = mail.Address
 
 // Message is a mail: fill in what is needed and leave the rest zero. Sending
 // modifies nothing in it, so one Message may be sent by many goroutines at once.
@@ -134,15 +128,24 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 	return p, nil
 }
 
+// content is the message as it goes in a transaction with SMTPUTF8, or without.
+func (p *prepared) content(utf8 bool) body {
+	if utf8 && p.inUTF8 != nil {
+		return p.inUTF8
+	}
+	return p.body
+}
+
 // envelope is the Delivery of the message with what its content is.
-func (p *prepared) envelope() Envelope {
+func (p *prepared) envelope(utf8 bool) Envelope {
 	e := p.message.Delivery
-	n, known := p.Len()
+	e.UTF8 = e.UTF8 || utf8
+	n, known := p.content(utf8).Len()
 	if _, isSigned := p.body.(*signed); known || isSigned { // What the caller says is without the signature.
 		e.Size = n
 	}
 	if p.raw != nil {
-		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header
+		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header || utf8
 	}
 	return e
 }
@@ -208,20 +211,15 @@ func (m *Message) fillDelivery() error {
 // recipients lists To, Cc and Bcc.
 func (m *Message) recipients() []Recipient { return recipientsOf(slices.Concat(m.To, m.Cc, m.Bcc)) }
 
-// recipientsOf lists each mailbox once: letter case counts in the local part alone
-// (RFC 5321, section 2.4).
+// recipientsOf lists each mailbox once.
 func recipientsOf(addresses []Address) []Recipient {
 	var list []Recipient
 	seen := map[string]bool{}
 	for _, address := range addresses {
-		key := address.Address
-		if key == format.EmptyGroup {
+		if address.Address == format.EmptyGroup {
 			continue
 		}
-		if mailbox, err := ToASCII(key); err == nil {
-			at := strings.LastIndexByte(mailbox, '@')
-			key = mailbox[:at] + strings.ToLower(mailbox[at:])
-		}
+		key := mailboxKey(address.Address)
 		if !seen[key] {
 			seen[key] = true
 			list = append(list, Recipient{Address: address.Address})
@@ -247,11 +245,11 @@ func (m *Message) fillDate() error {
 // nothing of this host (RFC 5322, section 3.6.4).
 func (m *Message) fillMessageID() error {
 	if m.MessageID == "" {
-		from, err := ToASCII(m.From.Address)
+		from, err := parseMailbox(m.From.Address)
 		if err != nil {
 			return &FieldError{"From", err}
 		}
-		m.MessageID = strings.ToLower(rand.Text()) + from[strings.LastIndexByte(from, '@'):]
+		m.MessageID = strings.ToLower(rand.Text()) + "@" + from.domain
 	}
 	m.MessageID = withoutBrackets(m.MessageID)
 	if err := checkIdentifier(m.MessageID); err != nil {

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -24,9 +25,6 @@ func ReplyMessage(parent mail.Header) (*Message, error) {
 		err = fmt.Errorf("its %s names nobody", name)
 	}
 	for _, address := range list {
-		if _, invalid := ToASCII(address.Address); invalid != nil {
-			err = invalid
-		}
 		m.To = append(m.To, Address{Name: clean(address.Name), Address: address.Address})
 	}
 	if err != nil {
@@ -67,22 +65,14 @@ var words = &mime.WordDecoder{CharsetReader: func(charset string, in io.Reader) 
 	return encoding.NewDecoder().Reader(in), nil
 }}
 
-// addressesIn returns the mailboxes in all header fields of a name, with their local
-// parts quoted where they must be.
+// addressesIn returns the mailboxes in all header fields of a name.
 func addressesIn(header mail.Header, name string) (list []Address, err error) {
-	parser := mail.AddressParser{WordDecoder: words}
 	for _, value := range header[name] {
-		if strings.TrimSpace(value) == "" { // As a Bcc may be (RFC 5322, section 3.6.3).
-			continue
-		}
-		addresses, err := parser.ParseList(value)
+		addresses, err := ParseAddressList(value)
 		if err != nil {
-			return nil, fmt.Errorf("the %s cannot be read: %w", name, err)
+			return nil, fmt.Errorf("the %s cannot be read: %w", name, errors.Unwrap(err))
 		}
-		for _, address := range addresses {
-			spelled := (&mail.Address{Address: address.Address}).String()
-			list = append(list, Address{Name: address.Name, Address: spelled[1 : len(spelled)-1]})
-		}
+		list = append(list, addresses...)
 	}
 	return list, nil
 }

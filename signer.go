@@ -33,6 +33,9 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 			p.close()
 		}
 	}()
+	if p.inUTF8 != nil { // Only one of the two can be signed, and the other shows less.
+		p.draft.body, p.inUTF8, p.message.Delivery.UTF8 = p.inUTF8, nil, true
+	}
 	u := &unsigned{ctx: ctx, message: *p.draft, seed: maphash.MakeSeed(), reading: reading{octets: -1}}
 	message, err := signer.Sign(ctx, u)
 	switch state := u.state(); {
@@ -47,7 +50,7 @@ func (p *prepared) sign(ctx context.Context, signer Signer) error {
 	if err != nil {
 		return &FieldError{"Options.Signer", err}
 	}
-	p.draft.body = &signed{message: message, unsigned: u, envelope: p.envelope()}
+	p.draft.body = &signed{message: message, unsigned: u, envelope: p.envelope(false)}
 	ready = true
 	return nil
 }

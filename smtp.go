@@ -127,6 +127,7 @@ type Client struct {
 	inAuth        bool              // an exchange is under way
 	result        *Result           // of the transaction under way; nil: there is none
 	body          BodyType          // of the one that Mail has begun
+	utf8          bool              // it has SMTPUTF8
 	secrets       []*wire.Command   // what no reply may bring into a log or an error
 	answered      bool              // a reply came since this was last set to false
 	inLoop        bool              // over SendAll: the next mail may be open already
@@ -271,7 +272,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	}
 	a := c.group(ctx, s)[0]
 	if a.err == nil {
-		c.result, c.body = &Result{}, e.Body
+		c.result, c.body, c.utf8 = &Result{}, e.Body, e.needsUTF8()
 	}
 	return a.reply, a.err
 }
@@ -295,7 +296,7 @@ func (c *Client) offers(op string, e Envelope) error {
 	}
 	for _, name := range e.extensions() {
 		if _, ok := c.Extension(name); !ok {
-			return &Error{Op: op, Err: &UnsupportedError{name, contentAdvice[name]}}
+			return &Error{Op: op, Err: unsupported(name, e)}
 		}
 	}
 	switch {
@@ -305,6 +306,14 @@ func (c *Client) offers(op string, e Envelope) error {
 		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
 	return nil
+}
+
+// unsupported says what it is about an envelope that needs an extension.
+func unsupported(name string, e Envelope) *UnsupportedError {
+	if name == "SMTPUTF8" && NeedsUTF8(e.From) {
+		return &UnsupportedError{name, "the address of the sender has no form in ASCII", EnhancedStatus{5, 6, 7}}
+	}
+	return &UnsupportedError{Extension: name, Advice: contentAdvice[name]}
 }
 
 // contentAdvice says what it is about a content that needs an extension.
@@ -332,7 +341,7 @@ func (c *Client) declareSize(op string, mail *wire.Command, size int64) error {
 // Rcpt names one recipient of the transaction. The others are not touched if
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
-	s, err := c.rcptStep(r)
+	s, err := c.rcptStep(r, c.utf8)
 	switch {
 	case err != nil:
 		return Reply{}, err
@@ -348,9 +357,11 @@ func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
 	return a.reply, a.err
 }
 
-func (c *Client) rcptStep(r Recipient) (step, error) {
-	op := "RCPT <" + r.Address + ">"
-	command, err := r.rcptCommand()
+func (r Recipient) rcptOp() string { return "RCPT <" + r.Address + ">" }
+
+func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
+	op := r.rcptOp()
+	command, err := r.rcptCommand(utf8)
 	if err == nil {
 		err = c.offers(op, Envelope{To: []Recipient{r}})
 	}

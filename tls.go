@@ -28,7 +28,7 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 		return &Error{Op: op, Err: errors.New("the connection has TLS already")}
 	}
 	if _, ok := c.Extension(op); !ok {
-		return &Error{Op: op, Err: &UnsupportedError{op, "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
+		return &Error{Op: op, Err: &UnsupportedError{Extension: op, Advice: "is this the right port? Submission is on 587, or with TLS from the start on 465"}}
 	}
 	if _, err := c.exchange(ctx, op, "2", wire.NewCommand(op)); err != nil {
 		return err

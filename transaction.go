@@ -14,6 +14,7 @@ type outgoing struct {
 	err    error // why it cannot be sent at all
 	result *Result
 	left   []int        // the recipients who are still to be named, by their index
+	utf8   bool         // the steps are for transactions with SMTPUTF8
 	steps  []step       // MAIL, and RCPT for each recipient; nil: not spelled yet
 	ahead  *transaction // the first one, if its envelope has gone already
 }
@@ -103,12 +104,12 @@ func (c *Client) send(ctx context.Context, o *outgoing, next func() *outgoing) {
 
 // begin makes the next transaction of a message, of which nothing is sent yet.
 func (c *Client) begin(o *outgoing) (t *transaction, err error) {
-	e := o.envelope()
 	if o.steps == nil {
-		if o.steps, err = c.envelopeSteps(e); err != nil {
+		if err := c.prepareSteps(o); err != nil {
 			return nil, err
 		}
 	}
+	e := o.envelope(o.utf8)
 	t = &transaction{of: o, result: &Result{}, form: c.form(e.Body)}
 	if t.batch, t.rest, err = c.take(o.left, e); err != nil {
 		return nil, err
@@ -146,21 +147,35 @@ func (c *Client) form(body BodyType) wire.Form {
 	return wire.Chunks
 }
 
-// envelopeSteps spells MAIL and RCPT for an envelope.
-func (c *Client) envelopeSteps(e Envelope) ([]step, error) {
+// prepareSteps decides on SMTPUTF8, and spells MAIL and RCPT for a message.
+func (c *Client) prepareSteps(o *outgoing) error {
+	e := o.envelope(false)
+	if err := c.introduced(e.mailOp()); err != nil {
+		return err
+	}
+	o.utf8 = c.wantsUTF8(e)
+	if !o.utf8 {
+		if err := o.leaveOut(e); err != nil {
+			return err
+		}
+	}
+	e = o.envelope(o.utf8)
 	mail, err := c.mailStep(e)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	steps := append(make([]step, 0, len(e.To)+1), mail)
 	for _, recipient := range e.To {
-		rcpt, err := c.rcptStep(recipient)
-		if err != nil {
-			return nil, err
+		var rcpt step // none for those who were left out
+		if o.utf8 || !recipient.unreachable() {
+			if rcpt, err = c.rcptStep(recipient, o.utf8); err != nil {
+				return err
+			}
 		}
 		steps = append(steps, rcpt)
 	}
-	return steps, nil
+	o.steps = steps
+	return nil
 }
 
 // run makes the steps, in a group if the server takes it, else one by one, and
@@ -207,7 +222,7 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 		t.result.settle(NotSent, Reply{}, failed)
 		ahead = c.clear(ctx, next)
 	case t.result.anyOpen():
-		ahead = c.deliver(ctx, t, t.of, next)
+		ahead = c.deliver(ctx, t, t.of.content(t.of.utf8), next)
 	case !t.invited():
 		ahead = c.clear(ctx, next)
 	case c.opts.LMTP: // There is no reply to content for nobody.

@@ -19,6 +19,7 @@ const maxCommandLine = 12288
 // no input, wherever it came from, can become a second line or parameter.
 type Command struct {
 	line    []byte
+	utf8    bool     // it may hold UTF-8
 	secrets []string // parts of the line, and what they encode, that are not for logs
 	err     error
 }
@@ -26,6 +27,12 @@ type Command struct {
 // NewCommand starts a line with verb, which is a constant of the caller's.
 func NewCommand(verb string) *Command {
 	return &Command{line: []byte(verb)}
+}
+
+// UTF8 allows mailboxes in UTF-8 (RFC 6531), for a transaction with SMTPUTF8.
+func (c *Command) UTF8() *Command {
+	c.utf8 = true
+	return c
 }
 
 // ParseCommand takes a whole line that somebody else has spelled: a verb, and what
@@ -48,7 +55,7 @@ func ParseCommand(line string) *Command {
 // the null reverse-path.
 func (c *Command) From(mailbox string) *Command {
 	if mailbox != "" {
-		c.check(CheckMailbox(mailbox))
+		c.checkMailbox(mailbox)
 	}
 	return c.text("FROM:<" + mailbox + ">")
 }
@@ -57,9 +64,17 @@ func (c *Command) From(mailbox string) *Command {
 // stand without a domain (section 4.1.1.3).
 func (c *Command) To(mailbox string) *Command {
 	if !strings.EqualFold(mailbox, "postmaster") {
-		c.check(CheckMailbox(mailbox))
+		c.checkMailbox(mailbox)
 	}
 	return c.text("TO:<" + mailbox + ">")
+}
+
+func (c *Command) checkMailbox(s string) {
+	if c.utf8 {
+		c.check(CheckUTF8Mailbox(s))
+	} else {
+		c.check(CheckMailbox(s))
+	}
 }
 
 // Param appends an ESMTP parameter (RFC 5321, section 4.1.2); an empty
@@ -81,6 +96,9 @@ func (c *Command) Param(keyword, value string) *Command {
 
 // Host appends the argument of EHLO or HELO: a domain or an address literal.
 func (c *Command) Host(name string) *Command {
+	if !isASCII(name) { // RFC 6531, section 3.7.1.
+		c.fail("the name %q of a host is not ASCII", name)
+	}
 	c.check(checkHost(name))
 	return c.text(name)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Lengths in octets (RFC 5321, section 4.5.3.1). A path is 256 with its brackets.
@@ -26,6 +28,14 @@ func JoinMailbox(local, domain string) string {
 // CheckMailbox checks that s is exactly one Mailbox of RFC 5321, section 4.1.2,
 // in ASCII: no source route, no brackets, nothing after it.
 func CheckMailbox(s string) error {
+	if !isASCII(s) {
+		return fmt.Errorf("%q is not ASCII", s)
+	}
+	return CheckUTF8Mailbox(s)
+}
+
+// CheckUTF8Mailbox checks the same of RFC 6531, section 3.3, where UTF-8 may stand.
+func CheckUTF8Mailbox(s string) error {
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
 		return errors.New("the address has no domain")
@@ -39,10 +49,36 @@ func CheckMailbox(s string) error {
 	case !isDotString(local) && !isQuotedString(local):
 		return fmt.Errorf("the local part %q is neither a dot-string nor a quoted string", local)
 	}
+	if err := checkUTF8(s); err != nil {
+		return err
+	}
 	return checkHost(domain)
 }
 
-// checkHost checks a Domain or address-literal of RFC 5321, sections 4.1.2 and 4.1.3.
+// checkUTF8 refuses what would make an address look like another: octets that are
+// not UTF-8, controls and what has no form of its own, as bidi overrides.
+func checkUTF8(s string) error {
+	for i, r := range s {
+		isOctet := r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError))
+		isJoiner := r == '\u200c' || r == '\u200d' // which some scripts need
+		if isOctet || r > '~' && !isJoiner && (unicode.In(r, unicode.C, unicode.Z) || r == '＠' || r == '﹫') {
+			return fmt.Errorf("%q holds %U, which no address may hold", s, r)
+		}
+	}
+	return nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// checkHost checks a Domain or address-literal of RFC 5321, sections 4.1.2 and
+// 4.1.3, of which labels that are not ASCII were checked by who knows IDNA.
 func checkHost(s string) error {
 	if strings.HasPrefix(s, "[") {
 		return checkLiteral(s)
@@ -68,14 +104,15 @@ func checkLiteral(s string) error {
 	return nil
 }
 
-// isLabel: Let-dig [Ldh-str], at most 63 octets (RFC 1035, section 2.3.4).
+// isLabel: Let-dig [Ldh-str], at most 63 octets (RFC 1035, section 2.3.4), or else
+// a U-label (RFC 5890, section 2.3.2.1), for which that limit is not one of octets.
 func isLabel(s string) bool {
 	for i := range len(s) {
-		if !isLetterDigit(s[i]) && s[i] != '-' {
+		if !isLetterDigit(s[i]) && s[i] != '-' && s[i] < utf8.RuneSelf {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 63 && s[0] != '-' && s[len(s)-1] != '-'
+	return s != "" && (len(s) <= 63 || !isASCII(s)) && s[0] != '-' && s[len(s)-1] != '-'
 }
 
 func isDotString(s string) bool {
@@ -92,7 +129,7 @@ func isDotString(s string) bool {
 	return true
 }
 
-// isQuotedString: DQUOTE *(qtext / quoted-pair) DQUOTE, of printable ASCII.
+// isQuotedString: DQUOTE *(qtext / quoted-pair) DQUOTE, without controls.
 func isQuotedString(s string) bool {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return false
@@ -107,7 +144,7 @@ func isQuotedString(s string) bool {
 		} else if s[i] == '"' {
 			return false
 		}
-		if s[i] < ' ' || s[i] > '~' {
+		if s[i] < ' ' || s[i] == '\x7f' {
 			return false
 		}
 	}
@@ -130,7 +167,7 @@ func UnquoteLocal(s string) string {
 	return b.String()
 }
 
-// isAtext: RFC 5322, section 3.2.3.
+// isAtext: RFC 5322, section 3.2.3, and RFC 6531, section 3.3.
 func isAtext(b byte) bool {
-	return isLetterDigit(b) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", b) >= 0
+	return isLetterDigit(b) || b >= utf8.RuneSelf || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", b) >= 0
 }

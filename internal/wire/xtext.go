@@ -18,3 +18,17 @@ func EncodeXText(s string) string {
 	}
 	return b.String()
 }
+
+// EncodeUTF8Address encodes an address as the utf-8-addr-xtext of RFC 6533, section
+// 3, which is ASCII and fit for a session without SMTPUTF8, too.
+func EncodeUTF8Address(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r <= ' ' || r > '~' || r == '+' || r == '=' || r == '\\' {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
