@@ -43,6 +43,14 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 				body = smtp.BodyBinary
 			}
 			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", Body: body, Size: 8})
+		case "mail-utf8":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", UTF8: true})
+		case "mail-from-utf8":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "änn@example.com"})
+		case "rcpt-utf8":
+			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bøb@bücher.example"})
+		case "rcpt-alternative":
+			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bøb@bücher.example", Alternative: "bob@bücher.example"})
 		case "rcpt":
 			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net"})
 		case "data":
@@ -131,6 +139,14 @@ func letterWith(with map[string]string, to ...string) *smtp.Message {
 	m := letter(to...)
 	if with["accept"] == "all" {
 		m.Delivery.Accept = smtp.AcceptAll
+	}
+	if with["from"] != "" {
+		m.From.Address = with["from"]
+	}
+	m.Delivery.UTF8 = with["utf8"] == "yes"
+	for _, address := range words(with, "deliver", "") {
+		address, alternative, _ := strings.Cut(address, "/")
+		m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: address, Alternative: alternative})
 	}
 	if lines, err := strconv.Atoi(with["lines"]); err == nil {
 		m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\n.\n", lines)

@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/postrider/smtp/internal/wire"
@@ -37,12 +38,39 @@ func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
 
 // renew forgets all that was made of sending it.
 func (o *outgoing) renew() {
-	o.result, o.steps = o.newResult(), nil
-	o.left = o.result.open()
+	o.result, o.steps, o.left = o.newResult(), nil, nil
+	for i, same := range sameAs(o.message.Delivery.To) {
+		if same == i {
+			o.left = append(o.left, i)
+		}
+	}
+}
+
+// sameAs returns for each recipient the first one who is the same, and of whom the
+// same is asked: one of them is named to the server, and its answer is that of all.
+func sameAs(to []Recipient) []int {
+	first := map[string]int{}
+	same := make([]int, len(to))
+	for i, recipient := range to {
+		recipient.Address = mailboxKey(recipient.Address)
+		key := fmt.Sprintf("%q", recipient)
+		if _, ok := first[key]; !ok {
+			first[key] = i
+		}
+		same[i] = first[key]
+	}
+	return same
 }
 
 // outcome is what became of the message.
 func (o *outgoing) outcome() (*Result, error) {
+	if o.err == nil {
+		for i, same := range sameAs(o.message.Delivery.To) {
+			recipient := o.result.Recipients[i].Recipient
+			o.result.Recipients[i] = o.result.Recipients[same]
+			o.result.Recipients[i].Recipient = recipient
+		}
+	}
 	if o.err != nil {
 		return o.result, o.err
 	}
