@@ -112,7 +112,7 @@ func (p *splitter) next() error {
 		if end == 0 {
 			return errors.New("has a comment without an end, or too many in one another")
 		}
-		p.rest = " " + p.rest[end:]
+		p.piece, p.rest = append(p.piece, ' '), p.rest[end:]
 		return nil
 	case c == ',' && !p.inAngle:
 		p.end()

@@ -97,5 +97,9 @@ func (c *Client) count(s step) {
 }
 
 func domainOf(r Recipient) string {
-	return strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
+	m, err := parseMailbox(r.Address)
+	if err != nil {
+		return "" // postmaster
+	}
+	return strings.ToLower(m.domain)
 }
