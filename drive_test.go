@@ -87,6 +87,10 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 				m.Delivery.Accept = smtp.AcceptAll
 			}
 			result, err = c.Send(ctx, m)
+		case "send-dsn-utf8":
+			m := letter()
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyFailure, OriginalRecipient: `"ü + \\"@bücher.example`}}
+			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())
 		default:

@@ -149,6 +149,21 @@ func ExampleMessage_invitation() {
 	// Output: true
 }
 
+// Addresses as people write them.
+func ExampleParseAddressList() {
+	to, err := smtp.ParseAddressList(`"Doe, Bob" <bob@example.net>, Jörg <joerg@bücher.example>`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, address := range to {
+		ascii, err := smtp.ToASCII(address.Address)
+		fmt.Println(address.Name, ascii, err)
+	}
+	// Output:
+	// Doe, Bob bob@example.net <nil>
+	// Jörg joerg@xn--bcher-kva.example <nil>
+}
+
 // A reply to a message that was received.
 func ExampleReplyMessage() {
 	received, err := mail.ReadMessage(strings.NewReader("From: Bob <bob@example.net>\r\nSubject: Lunch?\r\nMessage-ID: <17@example.net>\r\n\r\nToday?\r\n"))

@@ -1,8 +1,6 @@
 package smtp
 
-import (
-	"slices"
-)
+import "slices"
 
 // Which form of an address goes to which server (RFC 6531) is decided here.
 //

@@ -34,6 +34,7 @@ type Server struct {
 
 	ImplicitTLS bool // TLS from the start, as on port 465; otherwise STARTTLS
 	NoTLS       bool // neither; credentials are then taken in the clear
+	SMTPUTF8    bool // addresses and headers in UTF-8 are taken (RFC 6531)
 
 	// Refuse, if not nil, is asked for the answer to MAIL and RCPT, with the
 	// address, and to DATA, at its end, without one; nil accepts. It may be
@@ -113,6 +114,7 @@ func (s *Server) Start() error {
 	s.server.WriteTimeout = s.server.ReadTimeout
 	s.server.AllowInsecureAuth = s.NoTLS
 	s.server.EnableDSN = true
+	s.server.EnableSMTPUTF8 = s.SMTPUTF8
 	if !s.NoTLS {
 		s.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	}

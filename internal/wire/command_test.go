@@ -8,6 +8,31 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
+// TestUTF8Mailboxes: UTF-8 goes only where it is allowed, and what looks like another
+// address does not go even there.
+func TestUTF8Mailboxes(t *testing.T) {
+	t.Parallel()
+	for _, mailbox := range []string{"jörg@example.net", "太郎@例え.jp", `"ö b"@example.net`, "می\u200cخواهم@example.net"} {
+		if _, err := wire.NewCommand("RCPT").UTF8().To(mailbox).Bytes(); err != nil {
+			t.Errorf("%q: %v", mailbox, err)
+		}
+		if line, err := wire.NewCommand("RCPT").To(mailbox).Bytes(); err == nil {
+			t.Errorf("%q became %q", mailbox, line)
+		}
+	}
+	for _, mailbox := range []string{
+		"b\u202e@example.net", "b\u2066b@example.net", "b\u0085@example.net", "b\ufeff@example.net", "b\u00a0b@example.net", "b＠c@example.net", "ü@a b", "ü@a..b", "ü@-a.b",
+		"ü@a>b", "\xff@example.net", "ü@\xff.net", "ü b@example.net", "ü\r\n@example.net", "\"ü\r\n\"@example.net", strings.Repeat("ü", 33) + "@example.net", "ü@a_b.net",
+	} {
+		if line, err := wire.NewCommand("RCPT").UTF8().To(mailbox).Bytes(); err == nil {
+			t.Errorf("%q became %q", mailbox, line)
+		}
+	}
+	if line, err := wire.NewCommand("EHLO").Host("bücher.example").Bytes(); err == nil {
+		t.Errorf("a host became %q", line)
+	}
+}
+
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -22,6 +47,8 @@ func TestCommand(t *testing.T) {
 		{wire.NewCommand("MAIL").From("ann@example.com").Param("SIZE", "12").Param("SMTPUTF8", ""), "MAIL FROM:<ann@example.com> SIZE=12 SMTPUTF8\r\n"},
 		{wire.NewCommand("RCPT").To("Postmaster"), "RCPT TO:<Postmaster>\r\n"},
 		{wire.NewCommand("RCPT").To(`"a b>"@example.net`), "RCPT TO:<\"a b>\"@example.net>\r\n"},
+		{wire.NewCommand("MAIL").UTF8().From("jörg@bücher.example").Param("SMTPUTF8", ""), "MAIL FROM:<jörg@bücher.example> SMTPUTF8\r\n"},
+		{wire.NewCommand("RCPT").UTF8().To(`"ö b>"@[192.0.2.1]`), "RCPT TO:<\"ö b>\"@[192.0.2.1]>\r\n"},
 		{wire.NewCommand("AUTH").Keyword("SCRAM-SHA-256"), "AUTH SCRAM-SHA-256\r\n"},
 		{wire.NewCommand("AUTH").Keyword("PLAIN").Base64([]byte("\x00u\x00p")), "AUTH PLAIN AHUAcA==\r\n"},
 		{wire.NewCommand("AUTH").Keyword("EXTERNAL").Base64(nil), "AUTH EXTERNAL =\r\n"},
