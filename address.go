@@ -12,7 +12,7 @@ import (
 )
 
 // Address is a display name, which may be empty, and a mailbox. Quotes are added to
-// a local part where they must be, but one that holds any of <>(),;:[]@ must have
+// a local part where they must be, but one that holds any of <>(),;:[]@" must have
 // them already.
 type Address = mail.Address
 

@@ -140,6 +140,42 @@ func FuzzParseAddressList(f *testing.F) {
 	})
 }
 
+// FuzzMailbox: whatever a caller takes for an address is refused, or one mailbox on the
+// wire, with the local part that was meant.
+func FuzzMailbox(f *testing.F) {
+	for _, seed := range []string{"bob@example.net", "a b@c", `"a\"b> X"@c`, "ö@bücher.example", "a@[IPv6:::1]", `a\b@c`, "a@b@c", "a@xn--bcher-kva.example"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		unicode, err := smtp.ToUnicode(address)
+		if err != nil || !strings.Contains(address, "@") {
+			return
+		}
+		ascii, err := smtp.ToASCII(address)
+		if (err != nil) != smtp.NeedsUTF8(address) {
+			t.Errorf("%q: ToASCII returns %v", address, err)
+		}
+		for _, spelled := range []string{unicode, ascii} {
+			if spelled == "" {
+				continue
+			}
+			again, err := smtp.ParseAddress(spelled)
+			if err != nil || !strictPath.MatchString("<"+spelled+">") || again.Address != spelled || meant(spelled) != meant(address) {
+				t.Errorf("%q is spelled %q, and read again as %q, %v", address, spelled, again, err)
+			}
+		}
+	})
+}
+
+// meant is the local part of an address without its quotes.
+func meant(address string) string {
+	local := address[:strings.LastIndexByte(address, '@')]
+	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
+		return local
+	}
+	return regexp.MustCompile(`(?s)\\(.)`).ReplaceAllString(local[1:len(local)-1], "$1")
+}
+
 func headerText(t *testing.T, m *smtp.Message) string {
 	t.Helper()
 	header, _, _ := strings.Cut(string(write(t, m)), "\r\n\r\n")

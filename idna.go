@@ -63,7 +63,7 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("%q has no domain", address)
 	}
 	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at]), given: address[at+1:]}
-	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, "<>(),;:[]@")) {
+	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
 		return mailbox{}, fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
 	}
 	var err error
