@@ -86,6 +86,9 @@ func splitAddresses(s string) ([]string, error) {
 		if err := p.next(); err != nil {
 			return nil, err
 		}
+		if len(p.piece) > maxAddress {
+			return nil, fmt.Errorf("is longer than %d octets", maxAddress)
+		}
 	}
 	if p.inGroup || p.inAngle {
 		return nil, errors.New("lacks the end of a group, or a >")
@@ -129,9 +132,6 @@ func (p *splitter) next() error {
 		p.piece = append(p.piece, c)
 	}
 	p.rest = p.rest[1:]
-	if len(p.piece) > maxAddress {
-		return fmt.Errorf("is longer than %d octets", maxAddress)
-	}
 	return nil
 }
 
@@ -147,7 +147,7 @@ func (p *splitter) take(n int) error {
 // end ends an address. That there is none between two commas means nothing (RFC 5322,
 // section 4.4).
 func (p *splitter) end() {
-	if piece := strings.TrimSpace(string(p.piece)); piece != "" {
+	if piece := trim(string(p.piece)); piece != "" {
 		p.pieces = append(p.pieces, piece)
 	}
 	p.piece, p.closed = p.piece[:0], false
@@ -157,7 +157,7 @@ func (p *splitter) beginGroup() error {
 	if p.inGroup {
 		return errors.New("has a group within a group")
 	}
-	if _, err := parsePhrase(string(p.piece)); err != nil || len(p.piece) == 0 {
+	if name, err := parsePhrase(string(p.piece)); err != nil || name == "" {
 		return errors.New("has a colon, which is not behind the name of a group")
 	}
 	p.piece, p.rest, p.inGroup = p.piece[:0], p.rest[1:], true
@@ -212,9 +212,9 @@ func parsePiece(s string) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	local, domain := strings.TrimSpace(spec), ""
+	local, domain := trim(spec), ""
 	if at := strings.LastIndexByte(spec, '@'); at >= 0 {
-		local, domain = strings.TrimSpace(spec[:at]), "@"+strings.TrimSpace(spec[at+1:])
+		local, domain = trim(spec[:at]), "@"+trim(spec[at+1:])
 	}
 	m, err := parseMailbox(local + domain)
 	if err == nil { // It would add quotes.
@@ -223,8 +223,25 @@ func parsePiece(s string) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	return Address{Name: name, Address: wire.JoinMailbox(m.local, m.given)}, nil
+	return Address{Name: name, Address: m.plain()}, nil
 }
+
+// plain spells the mailbox for an Address: without quotes, as net/mail does, where it
+// can be read in one way only, and with a domain that looks like what it is.
+func (m mailbox) plain() string {
+	domain := m.given
+	if !isASCII(domain) {
+		domain = unicodeDomain(m.domain)
+	}
+	if again, err := parseMailbox(m.local + "@" + domain); err == nil && again.local == m.local {
+		return m.local + "@" + domain
+	}
+	return wire.JoinMailbox(m.local, domain)
+}
+
+// trim takes away the blanks of RFC 5322; in UTF-8 there are others, which mean
+// something.
+func trim(s string) string { return strings.Trim(s, " \t") }
 
 // indexUnquoted returns where c first stands outside of quotes, or less than none.
 func indexUnquoted(s string, c byte) int {
@@ -234,6 +251,8 @@ func indexUnquoted(s string, c byte) int {
 			return i
 		case '"':
 			i += max(endOfQuoted(s[i:]), 1) - 1
+		case '[':
+			i += max(strings.IndexByte(s[i:], ']'), 0)
 		}
 	}
 	return -1
@@ -241,13 +260,13 @@ func indexUnquoted(s string, c byte) int {
 
 // parsePhrase reads a display name, as net/mail does before an address.
 func parsePhrase(s string) (string, error) {
-	if strings.TrimSpace(s) == "" {
+	if trim(s) == "" {
 		return "", nil
 	}
 	parser := mail.AddressParser{WordDecoder: words}
 	address, err := parser.Parse(s + " <a@b.c>")
 	if err != nil {
-		return "", fmt.Errorf("the name %q needs quotes: %w", strings.TrimSpace(s), err)
+		return "", fmt.Errorf("the name %q needs quotes: %w", trim(s), err)
 	}
 	return clean(address.Name), nil
 }

@@ -35,7 +35,11 @@ func TestParseAddressList(t *testing.T) {
 		"Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>": {{Name: "Pete", Address: "pete@silly.test"}},
 		"(c (d)) bob (e) @ (f) example.net (g)":                          {{Address: "bob@example.net"}},
 		"Bob\r\n\t<bob@example.net>":                                     {{Name: "Bob", Address: "bob@example.net"}},
-		`"bob smith"@example.net`:                                        {{Address: `"bob smith"@example.net`}},
+		`"bob smith"@example.net`:                                        {{Address: "bob smith@example.net"}},
+		"bob@exam\u00adple.BÜCHER":                                       {{Address: "bob@example.bücher"}},
+		"می\u200cخواهم@example.net":                                      {{Address: "می\u200cخواهم@example.net"}},
+		"bob@r3---sn-x.bücher.example":                                   {{Address: "bob@r3---sn-x.bücher.example"}},
+		"bob@" + manyLabels:                                              {{Address: "bob@" + manyLabels}},
 		`"bob"@example.net`:                                              {{Address: "bob@example.net"}},
 		`"b\ob"@example.net`:                                             {{Address: "bob@example.net"}},
 		`"a@b> SIZE=1"@example.net`:                                      {{Address: `"a@b> SIZE=1"@example.net`}},
@@ -43,7 +47,7 @@ func TestParseAddressList(t *testing.T) {
 		"bob@[192.0.2.1]":                                                {{Address: "bob@[192.0.2.1]"}},
 		"bob@[IPv6:2001:db8::1], a@b":                                    {{Address: "bob@[IPv6:2001:db8::1]"}, {Address: "a@b"}},
 		"Jörg <jörg@bücher.example>":                                     {{Name: "Jörg", Address: "jörg@bücher.example"}},
-		"山田 <太郎@例え。jp>":                                                  {{Name: "山田", Address: "太郎@例え。jp"}},
+		"山田 <太郎@例え。jp>":                                                  {{Name: "山田", Address: "太郎@例え.jp"}},
 		"=?utf-8?q?a=2C_b=40c?= <d@e>":                                   {{Name: "a, b@c", Address: "d@e"}},
 		"=?utf-8?q?=22=3Ceve=40x=3E?= <d@e>":                             {{Name: `"<eve@x>`, Address: "d@e"}},
 		`"=?utf-8?q?x?=" <d@e>`:                                          {{Name: "=?utf-8?q?x?=", Address: "d@e"}},
@@ -52,6 +56,31 @@ func TestParseAddressList(t *testing.T) {
 	} {
 		if got, err := smtp.ParseAddressList(s); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q is read as %q, %v; want %q", s, got, err, want)
+		}
+	}
+}
+
+// manyLabels is a domain that fits a path in A-labels, and not in UTF-8.
+var manyLabels = strings.Repeat("例", 41) + "." + strings.Repeat("例", 41) + ".example"
+
+// TestLongDomain: such a domain is named in A-labels, even with SMTPUTF8.
+func TestLongDomain(t *testing.T) {
+	t.Parallel()
+	m := letter("bøb@" + manyLabels)
+	server, err := sendToRecorder(t, &recorder{offers: "SMTPUTF8"}, nil, m)
+	ascii, _ := smtp.ToASCII(manyLabels)
+	if err != nil || !strings.Contains(server.content, "To: bøb@"+ascii+"\r\n") {
+		t.Errorf("%v\n%s", err, server.content)
+	}
+}
+
+// TestAddressString: what String makes of an address is the same address.
+func TestAddressString(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{`"bob smith"@example.net`, `Bob <bob@example.net>`, `"back\\slash"@example.net`, "jörg@bücher.example"} {
+		want := smtp.MustParseAddress(s)
+		if got, err := smtp.ParseAddress(want.String()); err != nil || got != want {
+			t.Errorf("%q, by way of %q, became %q, %v", want, want.String(), got, err)
 		}
 	}
 }
@@ -69,7 +98,8 @@ func TestAmbiguousAddresses(t *testing.T) {
 		"bob\u202e@example.net", "bob@exam\u202eple.net", "bob＠example.net", "bob＠evil.example@example.net", "bob@example.net﹫x", "b\u00a0b@example.net", "bob\u200b@example.net",
 		strings.Repeat("b", 65) + "@example.net", "bob@" + strings.Repeat("b", 64) + ".net", "bob@" + strings.Repeat("b.", 130) + "net", "bob@xn--\u00fc.net", "bob@xn--zz--.net", "bob@xn--.net",
 		strings.Repeat("é", 33) + "@example.net", "bob@-a.net", "bob@a_b.net", "bob@\u0378.net", "bob@a\u200db.net", "bob@אa.net", `"x"y@example.net`, `x"y"@example.net`,
-		strings.Repeat("(", 51) + strings.Repeat(")", 51) + "a@b", strings.Repeat("a", 5000) + " <a@b>",
+		" : a@b;", "(x): a@b;", `"": a@b;`, "x\u3000@b.c", "\u00a0x@b.c", "Bob <\u00a0x@b.c>", "x@\u3000b.c", "x@b.c\u2028", "\u2003,a@b", "a\u3164@b.c", "a\u200db@c.d", "\u200da@b", `Bob "x"b@c.d`,
+		strings.Repeat("[]", 3000), strings.Repeat(`"" `, 3000) + "<a@b>", strings.Repeat("(", 51) + strings.Repeat(")", 51) + "a@b", strings.Repeat("a", 5000) + " <a@b>",
 	} {
 		var field *smtp.FieldError
 		if got, err := smtp.ParseAddress(s); !errors.As(err, &field) || field.Field != "Address" {
@@ -160,7 +190,8 @@ func FuzzMailbox(f *testing.F) {
 				continue
 			}
 			again, err := smtp.ParseAddress(spelled)
-			if err != nil || !strictPath.MatchString("<"+spelled+">") || again.Address != spelled || meant(spelled) != meant(address) {
+			u, _ := smtp.ToUnicode(again.Address)
+			if err != nil || !strictPath.MatchString("<"+spelled+">") || u != unicode || meant(spelled) != meant(address) || meant(again.Address) != meant(address) {
 				t.Errorf("%q is spelled %q, and read again as %q, %v", address, spelled, again, err)
 			}
 		}

@@ -89,7 +89,7 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			result, err = c.Send(ctx, m)
 		case "send-dsn-utf8":
 			m := letter()
-			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyFailure, OriginalRecipient: `"ü + \\"@bücher.example`}}
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyFailure, OriginalRecipient: `ü + \@BÜCHER。example`}}
 			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())

@@ -73,10 +73,11 @@ func addRcptStatus(command *wire.Command, r Recipient) error {
 		command.Param("ORCPT", "rfc822;"+original)
 		return nil
 	}
-	if _, err := parseMailbox(r.OriginalRecipient); err != nil {
+	mailbox, err := parseMailbox(r.OriginalRecipient)
+	if err != nil {
 		return &FieldError{"OriginalRecipient", err}
 	}
-	original := wire.EncodeUTF8Address(r.OriginalRecipient)
+	original := wire.EncodeUTF8Address(mailbox.utf8())
 	if len(original) > limit-len("utf-8;") {
 		return &FieldError{"OriginalRecipient", errors.New("is too long")}
 	}

@@ -162,13 +162,9 @@ func forwardPath(to string, utf8 bool) (string, error) {
 // rcptCommand spells RCPT (RFC 5321, section 4.1.1.3), in a transaction with SMTPUTF8
 // or without.
 func (r Recipient) rcptCommand(utf8 bool) (*wire.Command, error) {
-	field, address := "Address", r.Address
-	if !utf8 && NeedsUTF8(address) && r.Alternative != "" {
-		field, address = "Alternative", r.Alternative
-	}
-	path, err := forwardPath(address, utf8)
+	path, err := forwardPath(r.named(utf8), utf8)
 	if err != nil {
-		return nil, &FieldError{field, err}
+		return nil, &FieldError{"Address", err}
 	}
 	command := wire.NewCommand("RCPT")
 	if utf8 {

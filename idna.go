@@ -35,7 +35,7 @@ func ToUnicode(address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return m.utf8()
+	return m.utf8(), nil
 }
 
 // NeedsUTF8 tells whether mail for an address can go only by SMTPUTF8 (RFC 6531),
@@ -86,20 +86,21 @@ func (m mailbox) ascii() (string, error) {
 
 var errNotASCII = errors.New("the local part is not ASCII, and has no other form: it needs SMTPUTF8")
 
-// utf8 spells the mailbox for a session with SMTPUTF8, and for people.
-func (m mailbox) utf8() (string, error) {
+// utf8 spells the mailbox for a session with SMTPUTF8, and for people. A domain that
+// is too long for a path in UTF-8 stays in A-labels.
+func (m mailbox) utf8() string {
 	spelled := wire.JoinMailbox(m.local, unicodeDomain(m.domain))
-	if err := wire.CheckUTF8Mailbox(spelled); err != nil {
-		return "", fmt.Errorf("%q: %w", m.address, err)
+	if wire.CheckUTF8Mailbox(spelled) != nil {
+		return wire.JoinMailbox(m.local, m.domain)
 	}
-	return spelled, nil
+	return spelled
 }
 
 // spell spells the mailbox as it is shown or named in a session with SMTPUTF8, or
 // without. What was given in ASCII stays so.
 func (m mailbox) spell(utf8 bool) (string, error) {
 	if utf8 && !isASCII(m.address) {
-		return m.utf8()
+		return m.utf8(), nil
 	}
 	return m.ascii()
 }
@@ -109,15 +110,16 @@ func (m mailbox) spell(utf8 bool) (string, error) {
 func mailboxKey(address string) string {
 	m, err := parseMailbox(address)
 	if err != nil {
-		return address
+		return strings.ToLower(address) // postmaster
 	}
 	return wire.JoinMailbox(m.local, strings.ToLower(m.domain))
 }
 
 // lookup maps and checks as RFC 5891, section 5 wants it before a domain is looked
-// up: letter case, dots of other scripts, bidi, joiners, lengths.
+// up: letter case, dots of other scripts, bidi, joiners, lengths. Of hyphens, labels in
+// ASCII may have more than it allows.
 var lookup = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckJoiners(true),
-	idna.CheckHyphens(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+	idna.CheckHyphens(false), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 
 // asciiDomain spells a domain in A-labels; what is ASCII already is not changed.
 func asciiDomain(domain string) (string, error) {
@@ -125,6 +127,11 @@ func asciiDomain(domain string) (string, error) {
 		ascii, err := lookup.ToASCII(domain)
 		if err != nil {
 			return "", explainDomain(domain, err)
+		}
+		for label := range strings.SplitSeq(unicodeDomain(ascii), ".") {
+			if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") { // RFC 5891, section 4.2.3.1.
+				return "", fmt.Errorf("its label %q begins or ends with a hyphen", label)
+			}
 		}
 		return ascii, nil
 	}
@@ -163,10 +170,13 @@ func checkedDomain(domain string) (string, error) {
 
 // unicodeDomain spells a domain in A-labels for people.
 func unicodeDomain(ascii string) string {
-	if unicode, err := lookup.ToUnicode(ascii); err == nil && !strings.HasPrefix(ascii, "[") {
-		return unicode
+	labels := strings.Split(ascii, ".")
+	for i, label := range labels {
+		if unicode, err := lookup.ToUnicode(label); err == nil && strings.HasPrefix(strings.ToLower(label), "xn--") {
+			labels[i] = unicode
+		}
 	}
-	return ascii
+	return strings.Join(labels, ".")
 }
 
 func isASCII(s string) bool {

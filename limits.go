@@ -46,8 +46,9 @@ func (c *Client) take(left []int, e Envelope) (batch, rest []int, err error) {
 	}
 	most := cmp.Or(c.limits.recipients, max(c.opts.MaxRecipients, 0), defaultMaxRecipients)
 	named := maps.Clone(c.domains)
+	_, offered := c.Extension("SMTPUTF8")
 	for _, i := range left {
-		if len(batch) < most && c.limits.admit(&named, domainOf(e.To[i])) {
+		if len(batch) < most && c.limits.admit(&named, domainOf(e.To[i].named(offered))) {
 			batch = append(batch, i)
 		} else {
 			rest = append(rest, i)
@@ -96,8 +97,8 @@ func (c *Client) count(s step) {
 	}
 }
 
-func domainOf(r Recipient) string {
-	m, err := parseMailbox(r.Address)
+func domainOf(address string) string {
+	m, err := parseMailbox(address)
 	if err != nil {
 		return "" // postmaster
 	}

@@ -120,7 +120,7 @@ func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died boo
 	defer m.keep(ctx, c)
 	c.answered = false
 	c.send(ctx, o, nil)
-	return stale(ctx, c, o.result.err())
+	return stale(ctx, c, o.result.cause())
 }
 
 // stale tells whether a session had died while it was idle: its first reply was

@@ -117,6 +117,17 @@ func (r *Result) firstError() error {
 	return nil
 }
 
+// cause returns the error of the first recipient who has one, but for those whom we
+// have left out by ourselves.
+func (r *Result) cause() error {
+	for _, recipient := range r.Recipients {
+		if recipient.Err != nil && !errors.Is(recipient.Err, errors.ErrUnsupported) {
+			return recipient.Err
+		}
+	}
+	return nil
+}
+
 // settle decides for every recipient that nothing was decided for.
 func (r *Result) settle(outcome Outcome, reply Reply, err error) {
 	for _, i := range r.open() {

@@ -365,7 +365,7 @@ func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
 	if err == nil {
 		err = c.offers(op, Envelope{To: []Recipient{r}})
 	}
-	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r)}, err
+	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r.named(utf8))}, err
 }
 
 // Data sends the content to the recipients accepted so far, and ends the transaction.

@@ -15,8 +15,8 @@ type outgoing struct {
 	err    error // why it cannot be sent at all
 	result *Result
 	left   []int        // the recipients who are still to be named, by their index
-	utf8   bool         // the steps are for transactions with SMTPUTF8
-	steps  []step       // MAIL, and RCPT for each recipient; nil: not spelled yet
+	same   []int        // for each recipient the first one who is the same
+	fits   bool         // the session has all extensions that are needed
 	ahead  *transaction // the first one, if its envelope has gone already
 }
 
@@ -38,8 +38,9 @@ func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
 
 // renew forgets all that was made of sending it.
 func (o *outgoing) renew() {
-	o.result, o.steps, o.left = o.newResult(), nil, nil
-	for i, same := range sameAs(o.message.Delivery.To) {
+	o.result, o.left, o.fits = o.newResult(), nil, false
+	o.same = sameAs(o.message.Delivery.To)
+	for i, same := range o.same {
 		if same == i {
 			o.left = append(o.left, i)
 		}
@@ -65,7 +66,7 @@ func sameAs(to []Recipient) []int {
 // outcome is what became of the message.
 func (o *outgoing) outcome() (*Result, error) {
 	if o.err == nil {
-		for i, same := range sameAs(o.message.Delivery.To) {
+		for i, same := range o.same {
 			recipient := o.result.Recipients[i].Recipient
 			o.result.Recipients[i] = o.result.Recipients[same]
 			o.result.Recipients[i].Recipient = recipient
@@ -80,12 +81,14 @@ func (o *outgoing) outcome() (*Result, error) {
 // reopen takes back that the limits of a session kept the mail from recipients:
 // they are left for another session.
 func (o *outgoing) reopen() {
-	o.left, o.steps = nil, nil
+	o.left, o.fits = nil, false
 	for i, recipient := range o.result.Recipients {
 		var limit *limitError
 		if errors.As(recipient.Err, &limit) {
 			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
-			o.left = append(o.left, i)
+			if o.same[i] == i {
+				o.left = append(o.left, i)
+			}
 		}
 	}
 }
@@ -98,6 +101,7 @@ type transaction struct {
 	result  *Result // for the batch
 	steps   []step  // MAIL, RCPT… and, if early, DATA
 	early   bool
+	utf8    bool      // it has SMTPUTF8
 	form    wire.Form // of the content
 	refused *Error    // MAIL was
 	data    answer    // to DATA, once it was sent
@@ -132,21 +136,17 @@ func (c *Client) send(ctx context.Context, o *outgoing, next func() *outgoing) {
 
 // begin makes the next transaction of a message, of which nothing is sent yet.
 func (c *Client) begin(o *outgoing) (t *transaction, err error) {
-	if o.steps == nil {
-		if err := c.prepareSteps(o); err != nil {
-			return nil, err
-		}
+	if err := c.fit(o); err != nil {
+		return nil, err
 	}
-	e := o.envelope(o.utf8)
+	e := o.envelope(false)
 	t = &transaction{of: o, result: &Result{}, form: c.form(e.Body)}
 	if t.batch, t.rest, err = c.take(o.left, e); err != nil {
 		return nil, err
 	}
-	t.steps = append(make([]step, 0, len(t.batch)+2), o.steps[0])
-	t.steps[0].recipients = len(t.batch)
-	for _, i := range t.batch {
-		t.steps = append(t.steps, o.steps[1+i])
-		t.result.Recipients = append(t.result.Recipients, o.result.Recipients[i])
+	t.utf8 = e.needsUTF8() || c.anyUTF8(e, t.batch)
+	if t.steps, err = c.envelopeSteps(o.envelope(t.utf8), t); err != nil {
+		return nil, err
 	}
 	// DATA goes along if any recipient will do: where that turns out otherwise, the
 	// content that it invites is a lone dot, or the connection is closed. BDAT
@@ -155,6 +155,43 @@ func (c *Client) begin(o *outgoing) (t *transaction, err error) {
 		t.steps = append(t.steps, c.dataStep())
 	}
 	return t, nil
+}
+
+// fit checks once in a session that it has what the whole message needs.
+func (c *Client) fit(o *outgoing) error {
+	if o.fits {
+		return nil
+	}
+	e := o.envelope(false)
+	if err := c.offers(e.mailOp(), e); err != nil {
+		return err
+	}
+	if err := c.leaveOut(o, e); err != nil {
+		return err
+	}
+	o.fits = true
+	return nil
+}
+
+// envelopeSteps spells MAIL and RCPT for a transaction.
+func (c *Client) envelopeSteps(e Envelope, t *transaction) ([]step, error) {
+	all := e.To
+	e.To = nil // fit has seen to them.
+	mail, err := c.mailStep(e)
+	if err != nil {
+		return nil, err
+	}
+	mail.recipients = len(t.batch)
+	steps := append(make([]step, 0, len(t.batch)+2), mail)
+	for _, i := range t.batch {
+		rcpt, err := c.rcptStep(all[i], t.utf8)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, rcpt)
+		t.result.Recipients = append(t.result.Recipients, t.of.result.Recipients[i])
+	}
+	return steps, nil
 }
 
 func (c *Client) pipelining() bool {
@@ -173,37 +210,6 @@ func (c *Client) form(body BodyType) wire.Form {
 		return wire.Binary
 	}
 	return wire.Chunks
-}
-
-// prepareSteps decides on SMTPUTF8, and spells MAIL and RCPT for a message.
-func (c *Client) prepareSteps(o *outgoing) error {
-	e := o.envelope(false)
-	if err := c.introduced(e.mailOp()); err != nil {
-		return err
-	}
-	o.utf8 = c.wantsUTF8(e)
-	if !o.utf8 {
-		if err := o.leaveOut(e); err != nil {
-			return err
-		}
-	}
-	e = o.envelope(o.utf8)
-	mail, err := c.mailStep(e)
-	if err != nil {
-		return err
-	}
-	steps := append(make([]step, 0, len(e.To)+1), mail)
-	for _, recipient := range e.To {
-		var rcpt step // none for those who were left out
-		if o.utf8 || !recipient.unreachable() {
-			if rcpt, err = c.rcptStep(recipient, o.utf8); err != nil {
-				return err
-			}
-		}
-		steps = append(steps, rcpt)
-	}
-	o.steps = steps
-	return nil
 }
 
 // run makes the steps, in a group if the server takes it, else one by one, and
@@ -250,7 +256,7 @@ func (c *Client) complete(ctx context.Context, t *transaction, next func() *outg
 		t.result.settle(NotSent, Reply{}, failed)
 		ahead = c.clear(ctx, next)
 	case t.result.anyOpen():
-		ahead = c.deliver(ctx, t, t.of.content(t.of.utf8), next)
+		ahead = c.deliver(ctx, t, t.of.content(t.utf8), next)
 	case !t.invited():
 		ahead = c.clear(ctx, next)
 	case c.opts.LMTP: // There is no reply to content for nobody.

@@ -58,15 +58,25 @@ func CheckUTF8Mailbox(s string) error {
 // checkUTF8 refuses what would make an address look like another: octets that are
 // not UTF-8, controls and what has no form of its own, as bidi overrides.
 func checkUTF8(s string) error {
+	var before rune
 	for i, r := range s {
 		isOctet := r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError))
-		isJoiner := r == '\u200c' || r == '\u200d' // which some scripts need
-		if isOctet || r > '~' && !isJoiner && (unicode.In(r, unicode.C, unicode.Z) || r == '＠' || r == '﹫') {
+		isJoiner := r == '\u200c' || r == '\u200d' // which some scripts need between their letters
+		after, _ := utf8.DecodeRuneInString(s[i+utf8.RuneLen(r):])
+		joins := isJoiner && isLetter(before) && isLetter(after)
+		if isOctet || r > '~' && !joins && (unicode.In(r, unicode.C, unicode.Z) || strings.ContainsRune(lookAlikes, r)) {
 			return fmt.Errorf("%q holds %U, which no address may hold", s, r)
 		}
+		before = r
 	}
 	return nil
 }
+
+// lookAlikes pass for an @, or for nothing.
+const lookAlikes = "＠﹫\u115f\u1160\u3164\uffa0"
+
+// isLetter tells whether r is of a script that is not Latin without accents.
+func isLetter(r rune) bool { return r > '~' && unicode.In(r, unicode.L, unicode.M) }
 
 func isASCII(s string) bool {
 	for i := range len(s) {
