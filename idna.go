@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -123,6 +124,9 @@ var lookup = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRu
 
 // asciiDomain spells a domain in A-labels; what is ASCII already is not changed.
 func asciiDomain(domain string) (string, error) {
+	if !utf8.ValidString(domain) {
+		return "", errors.New("it is not valid UTF-8")
+	}
 	if !isASCII(domain) {
 		ascii, err := lookup.ToASCII(domain)
 		if err != nil {

@@ -461,6 +461,9 @@ func TestSplitting(t *testing.T) {
 			for i := range 10 {
 				m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: fmt.Sprintf("reader@%d.example.net", i)})
 			}
+			for i := range 10 { // each once more, which is answered, and not named
+				m.Delivery.To = append(m.Delivery.To, smtp.Recipient{Address: fmt.Sprintf("reader@%d.EXAMPLE.net", i)})
+			}
 			result, err := mailer.Send(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)

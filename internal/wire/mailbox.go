@@ -58,13 +58,15 @@ func CheckUTF8Mailbox(s string) error {
 // checkUTF8 refuses what would make an address look like another: octets that are
 // not UTF-8, controls and what has no form of its own, as bidi overrides.
 func checkUTF8(s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%q is not valid UTF-8", s)
+	}
 	var before rune
 	for i, r := range s {
-		isOctet := r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError))
 		isJoiner := r == '\u200c' || r == '\u200d' // which some scripts need between their letters
 		after, _ := utf8.DecodeRuneInString(s[i+utf8.RuneLen(r):])
 		joins := isJoiner && isLetter(before) && isLetter(after)
-		if isOctet || r > '~' && !joins && (unicode.In(r, unicode.C, unicode.Z) || strings.ContainsRune(lookAlikes, r)) {
+		if r > '~' && !joins && (unicode.In(r, unicode.C, unicode.Z) || strings.ContainsRune(lookAlikes, r)) {
 			return fmt.Errorf("%q holds %U, which no address may hold", s, r)
 		}
 		before = r
