@@ -50,8 +50,11 @@ func (o *outgoing) renew() {
 // sameAs returns for each recipient the first one who is the same, and of whom the
 // same is asked: one of them is named to the server, and its answer is that of all.
 func sameAs(to []Recipient) []int {
-	first := map[string]int{}
 	same := make([]int, len(to))
+	if len(to) == 1 {
+		return same
+	}
+	first := map[string]int{}
 	for i, recipient := range to {
 		recipient.Address = mailboxKey(recipient.Address)
 		key := fmt.Sprintf("%q", recipient)
