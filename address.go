@@ -17,7 +17,8 @@ import (
 type Address = mail.Address
 
 // ParseAddress reads an address as people write it (RFC 5322, section 3.4), with or
-// without a display name, in any script. What can be read in two ways is an error.
+// without a display name, in any script. What can be read in two ways is an error. A
+// local part such as "a,b" keeps its quotes, and String would quote it once more.
 func ParseAddress(s string) (Address, error) {
 	list, err := ParseAddressList(s)
 	switch {

@@ -77,6 +77,10 @@ func TestLongDomain(t *testing.T) {
 // TestAddressString: what String makes of an address is the same address.
 func TestAddressString(t *testing.T) {
 	t.Parallel()
+	special := smtp.MustParseAddress(`"a,b"@c.example`)
+	if got, err := smtp.ParseAddress(special.String()); err == nil {
+		t.Errorf("what is quoted twice became %q", got)
+	}
 	for _, s := range []string{`"bob smith"@example.net`, `Bob <bob@example.net>`, `"back\\slash"@example.net`, "jörg@bücher.example"} {
 		want := smtp.MustParseAddress(s)
 		if got, err := smtp.ParseAddress(want.String()); err != nil || got != want {
@@ -98,7 +102,7 @@ func TestAmbiguousAddresses(t *testing.T) {
 		"bob\u202e@example.net", "bob@exam\u202eple.net", "bob＠example.net", "bob＠evil.example@example.net", "bob@example.net﹫x", "b\u00a0b@example.net", "bob\u200b@example.net",
 		strings.Repeat("b", 65) + "@example.net", "bob@" + strings.Repeat("b", 64) + ".net", "bob@" + strings.Repeat("b.", 130) + "net", "bob@xn--\u00fc.net", "bob@xn--zz--.net", "bob@xn--.net",
 		strings.Repeat("é", 33) + "@example.net", "bob@-a.net", "bob@a_b.net", "bob@\u0378.net", "bob@a\u200db.net", "bob@אa.net", `"x"y@example.net`, `x"y"@example.net`,
-		" : a@b;", "(x): a@b;", `"": a@b;`, "x\u3000@b.c", "\u00a0x@b.c", "Bob <\u00a0x@b.c>", "x@\u3000b.c", "x@b.c\u2028", "\u2003,a@b", "a\u3164@b.c", "a\u200db@c.d", "\u200da@b", `Bob "x"b@c.d`,
+		`"\"a,b\""@c.example`, " : a@b;", "(x): a@b;", `"": a@b;`, "x\u3000@b.c", "\u00a0x@b.c", "Bob <\u00a0x@b.c>", "x@\u3000b.c", "x@b.c\u2028", "\u2003,a@b", "a\u3164@b.c", "a\u200db@c.d", "\u200da@b", `Bob "x"b@c.d`,
 		strings.Repeat("[]", 3000), strings.Repeat(`"" `, 3000) + "<a@b>", strings.Repeat("(", 51) + strings.Repeat(")", 51) + "a@b", strings.Repeat("a", 5000) + " <a@b>",
 	} {
 		var field *smtp.FieldError

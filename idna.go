@@ -67,6 +67,9 @@ func parseMailbox(address string) (mailbox, error) {
 	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
 		return mailbox{}, fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
 	}
+	if len(m.local) > 1 && strings.HasPrefix(m.local, `"`) && strings.HasSuffix(m.local, `"`) { // As by mail.Address.String.
+		return mailbox{}, fmt.Errorf("the local part of %q is quoted twice", address)
+	}
 	var err error
 	if m.domain, err = asciiDomain(m.given); err != nil {
 		return mailbox{}, fmt.Errorf("the domain of %q: %w", address, err)

@@ -145,7 +145,7 @@ func (p *prepared) envelope(utf8 bool) Envelope {
 		e.Size = n
 	}
 	if p.raw != nil {
-		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header || utf8
+		e.Body, e.UTF8 = BodyType(p.raw.traits.Kind), p.raw.traits.UTF8Header || e.UTF8
 	}
 	return e
 }

@@ -355,6 +355,32 @@ func TestRawIsWhatItIs(t *testing.T) {
 	})
 }
 
+// TestRawIsAskedForInUTF8: what the caller knows of the parts of a message counts.
+func TestRawIsAskedForInUTF8(t *testing.T) {
+	t.Parallel()
+	for offers, want := range map[string]string{"SMTPUTF8": "MAIL FROM:<ann@example.com> SMTPUTF8", "DSN": ""} {
+		m := rawLetter("A: b\r\n\r\nc\r\n")
+		m.Delivery.UTF8 = true
+		server, err := sendToRecorder(t, &recorder{offers: offers}, nil, m)
+		if server.mail != want || (want == "") != errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("where %s is offered: %q, %v", offers, server.mail, err)
+		}
+	}
+}
+
+// TestSignedInUTF8: of a header in two forms, the one with the address is signed.
+func TestSignedInUTF8(t *testing.T) {
+	t.Parallel()
+	m := letter("bøb@example.net")
+	server, err := sendToRecorder(t, &recorder{offers: "SMTPUTF8"}, &smtp.Options{Signer: &hashSigner{}}, m)
+	if err != nil || !strings.Contains(server.content, "\r\nTo: bøb@example.net\r\n") {
+		t.Errorf("%v\n%s", err, server.content)
+	}
+	if _, err := sendToRecorder(t, &recorder{}, &smtp.Options{Signer: &hashSigner{}}, m); !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
 // TestRawWriterFails: the error of the writer is the writer's.
 func TestRawWriterFails(t *testing.T) {
 	t.Parallel()

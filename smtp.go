@@ -69,7 +69,9 @@ type Options struct {
 	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
-	// Signer, if not nil, signs each message of Send and SendAll.
+	// Signer, if not nil, signs each message of Send and SendAll. Since it signs one
+	// form of the header, one that shows an address without a form in ASCII then
+	// needs SMTPUTF8 for everybody.
 	Signer Signer
 
 	// Logger, if not nil, gets a debug record for each command and each reply.
@@ -321,7 +323,7 @@ var contentAdvice = map[string]string{
 	"8BITMIME":   "the content holds octets over 127",
 	"BINARYMIME": "the content is binary: it holds a NUL or a line of over 998 octets",
 	"CHUNKING":   "the content is binary, which needs it beside BINARYMIME",
-	"SMTPUTF8":   "the header holds UTF-8",
+	"SMTPUTF8":   "the header holds UTF-8, or is to",
 }
 
 // declareSize tells the server the size of the message (RFC 1870), if the server
