@@ -31,10 +31,7 @@ func (r Recipient) named(utf8 bool) string {
 
 // leaveOut settles the outcome of those who cannot be reached over a session without
 // SMTPUTF8. An error says that nobody is left, or that it is all or nobody.
-func (c *Client) leaveOut(o *outgoing, e Envelope) error {
-	if _, offered := c.Extension("SMTPUTF8"); offered {
-		return nil
-	}
+func (o *outgoing) leaveOut(e Envelope) error {
 	var left []int
 	var first error
 	for _, i := range o.left {

@@ -15,7 +15,7 @@ type outgoing struct {
 	err    error // why it cannot be sent at all
 	result *Result
 	left   []int        // the recipients who are still to be named, by their index
-	same   []int        // for each recipient the first one who is the same
+	same   []int        // for each recipient the one whose answer is his as well
 	fits   bool         // the session has all extensions that are needed
 	ahead  *transaction // the first one, if its envelope has gone already
 }
@@ -38,32 +38,32 @@ func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
 
 // renew forgets all that was made of sending it.
 func (o *outgoing) renew() {
-	o.result, o.left, o.fits = o.newResult(), nil, false
-	o.same = sameAs(o.message.Delivery.To)
-	for i, same := range o.same {
-		if same == i {
-			o.left = append(o.left, i)
-		}
+	o.result, o.left, o.same, o.fits = o.newResult(), nil, nil, false
+	for i := range o.result.Recipients {
+		o.left, o.same = append(o.left, i), append(o.same, i)
 	}
 }
 
-// sameAs returns for each recipient the first one who is the same, and of whom the
-// same is asked: one of them is named to the server, and its answer is that of all.
-func sameAs(to []Recipient) []int {
-	same := make([]int, len(to))
-	if len(to) == 1 {
-		return same
+// merge keeps one of those who are named by the same address to this server, and of
+// whom the same is asked: his answer is that of all.
+func (o *outgoing) merge(e Envelope, utf8 bool) {
+	if len(o.left) == 1 {
+		return
 	}
 	first := map[string]int{}
-	for i, recipient := range to {
-		recipient.Address = mailboxKey(recipient.Address)
+	var left []int
+	for _, i := range o.left {
+		recipient := e.To[i]
+		recipient.Address, recipient.Alternative = mailboxKey(recipient.named(utf8)), ""
 		key := fmt.Sprintf("%q", recipient)
-		if _, ok := first[key]; !ok {
-			first[key] = i
+		if same, ok := first[key]; ok {
+			o.same[i] = same
+			continue
 		}
-		same[i] = first[key]
+		first[key] = i
+		left = append(left, i)
 	}
-	return same
+	o.left = left
 }
 
 // outcome is what became of the message.
@@ -169,9 +169,13 @@ func (c *Client) fit(o *outgoing) error {
 	if err := c.offers(e.mailOp(), e); err != nil {
 		return err
 	}
-	if err := c.leaveOut(o, e); err != nil {
-		return err
+	_, utf8 := c.Extension("SMTPUTF8")
+	if !utf8 {
+		if err := o.leaveOut(e); err != nil {
+			return err
+		}
 	}
+	o.merge(e, utf8)
 	o.fits = true
 	return nil
 }
