@@ -3,10 +3,14 @@ package smtp
 import (
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net/mail"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/postrider/smtp/internal/wire"
 )
@@ -230,8 +234,8 @@ func parsePiece(s string) (Address, error) {
 // plain spells the mailbox for an Address: without quotes, as net/mail does, where it
 // can be read in one way only, and with a domain that looks like what it is.
 func (m mailbox) plain() string {
-	domain := m.given
-	if !isASCII(domain) {
+	domain := m.address[strings.LastIndexByte(m.address, '@')+1:]
+	if !wire.IsASCII(domain) {
 		domain = unicodeDomain(m.domain)
 	}
 	if again, err := parseMailbox(m.local + "@" + domain); err == nil && again.local == m.local {
@@ -270,4 +274,45 @@ func parsePhrase(s string) (string, error) {
 		return "", fmt.Errorf("the name %q needs quotes: %w", trim(s), err)
 	}
 	return clean(address.Name), nil
+}
+
+// clean makes text of a stranger fit for a header field.
+func clean(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD")))
+}
+
+// words decodes encoded words in any charset; one that nobody knows leaves U+FFFD.
+var words = &mime.WordDecoder{CharsetReader: func(charset string, in io.Reader) (io.Reader, error) {
+	encoding, err := htmlindex.Get(charset)
+	if err != nil {
+		return strings.NewReader("\uFFFD"), nil
+	}
+	return encoding.NewDecoder().Reader(in), nil
+}}
+
+// addressesIn returns the mailboxes in all header fields of a name.
+func addressesIn(header mail.Header, name string) (list []Address, err error) {
+	for _, value := range header[name] {
+		addresses, err := ParseAddressList(value)
+		if err != nil {
+			return nil, fmt.Errorf("the %s cannot be read: %w", name, errors.Unwrap(err))
+		}
+		list = append(list, addresses...)
+	}
+	return list, nil
+}
+
+// firstAddresses returns the mailboxes in the first of some fields that has any.
+func firstAddresses(header mail.Header, names ...string) (list []Address, name string, err error) {
+	for _, name = range names {
+		if list, err = addressesIn(header, name); err != nil || len(list) > 0 {
+			break
+		}
+	}
+	return list, name, err
 }

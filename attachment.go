@@ -25,7 +25,7 @@ type attachment struct {
 	disposition string // empty: it is one of several forms of the content
 	mediaType   string // from Type, or else from the content
 	params      map[string]string
-	sevenBit    bool   // a message/rfc822 that can go as it is
+	sevenBit    bool   // a message that can go as it is
 	boundary    string // what a file that goes as it is must not hold
 	onDisk      int64  // what there is of a file on a disk; zero: not known
 	once
@@ -41,7 +41,7 @@ func newAttachment(file File, field string, i int, boundary string) *attachment 
 }
 
 // isComposite tells whether the file is of a type that must not be encoded (RFC
-// 2046, section 5).
+// 2045, section 6.4).
 func (a *attachment) isComposite() bool {
 	return strings.HasPrefix(a.mediaType, "message/") || strings.HasPrefix(a.mediaType, "multipart/")
 }
@@ -89,8 +89,9 @@ func (a *attachment) open(ctx context.Context) error {
 	if err != nil {
 		return &FieldError{a.field, err}
 	}
-	ahead := bufio.NewReaderSize(file, aheadSize)
-	a.put(&openFile{Reader: ahead, file: file.file, size: file.size, left: file.left})
+	ahead := bufio.NewReaderSize(file.file, aheadSize)
+	file.Reader = ahead
+	a.put(file)
 	a.onDisk = file.left
 	if err := a.settleType(ahead); err != nil {
 		return &FieldError{a.field, err}
@@ -211,7 +212,7 @@ func (a *attachment) write(w io.Writer) error {
 	defer file.Close()
 	n, err := a.encode(w, file)
 	if err == nil {
-		err = a.checkSize(n, file)
+		err = a.checkRead(n, file)
 	}
 	if err != nil {
 		return &FieldError{a.field, err}
@@ -219,15 +220,13 @@ func (a *attachment) write(w io.Writer) error {
 	return nil
 }
 
-// checkSize holds the octets that were read against all that is known of the file:
+// checkRead holds the octets that were read against all that is known of the file:
 // else one that is cut, or was read before, would be sent as half of what it is.
-func (a *attachment) checkSize(n int64, file *openFile) error {
+func (a *attachment) checkRead(n int64, file *openFile) error {
 	before := a.octets.Swap(n)
-	switch {
-	case a.Size > 0 && n > a.Size:
-		return fmt.Errorf("has more octets than the %d of its Size", a.Size)
-	case a.Size > 0 && n < a.Size:
-		return fmt.Errorf("has %d octets, and not the %d of its Size", n, a.Size)
+	switch err := a.checkSize(n); {
+	case err != nil:
+		return err
 	case file.wasCut(n):
 		return fmt.Errorf("has %d octets, and had %d when it was opened", n, file.left)
 	case before >= 0 && n != before:
@@ -244,7 +243,7 @@ func (a *attachment) encode(w io.Writer, file *openFile) (int64, error) {
 	if a.sevenBit {
 		still, err := format.IsSevenBit(io.TeeReader(counted, w), a.boundary)
 		if err == nil && !still {
-			err = errors.New("has changed, and cannot go as message/rfc822 any more")
+			err = errors.New("has changed, and cannot go as a message any more")
 		}
 		return counted.n, err
 	}

@@ -65,7 +65,7 @@ func addRcptStatus(command *wire.Command, r Recipient) error {
 		return nil
 	}
 	const limit = 500 // RFC 3461, section 4.2.
-	if isASCII(r.OriginalRecipient) {
+	if wire.IsASCII(r.OriginalRecipient) {
 		original, err := xtext(r.OriginalRecipient, limit-len("rfc822;"))
 		if err != nil {
 			return &FieldError{"OriginalRecipient", err}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -167,6 +168,17 @@ func (f File) limit(source io.Reader) io.Reader {
 		return io.LimitReader(source, max(f.Size, f.Size+1)) // the latter may overflow
 	}
 	return source
+}
+
+// checkSize holds what was read against Size, if that is known.
+func (f File) checkSize(n int64) error {
+	switch {
+	case f.Size > 0 && n > f.Size:
+		return fmt.Errorf("has more octets than the %d of its Size", f.Size)
+	case n < f.Size:
+		return fmt.Errorf("has %d octets, and not the %d of its Size", n, f.Size)
+	}
+	return nil
 }
 
 // contextReader reads no more once the context has ended.

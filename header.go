@@ -109,7 +109,7 @@ func (f *fields) word(source, name string, value int, words ...string) {
 	}
 }
 
-// importance adds the field that is standard (RFC 2156, section 5.3.4), and the one
+// importance adds the field that is standard (RFC 4021, section 2.1.52), and the one
 // that more readers look at.
 func (f *fields) importance(i Importance) {
 	f.word("Importance", "Importance", int(i), "high", "low")
@@ -127,7 +127,7 @@ var owned = map[string]string{
 }
 
 // structured are fields in which an encoded word would not be decoded, or only in
-// places that a grammar of their own has for it.
+// places that a grammar of their own has for it (RFC 2047, section 5).
 var structured = []string{
 	"accept-language", "apparently-to", "approved", "archived-at", "arc-authentication-results", "arc-message-signature", "arc-seal",
 	"authentication-results", "author", "autocrypt", "content-language", "control", "conversion", "deferred-delivery", "delivered-to",

@@ -42,7 +42,7 @@ func ToUnicode(address string) (string, error) {
 // NeedsUTF8 tells whether mail for an address can go only by SMTPUTF8 (RFC 6531),
 // since its local part is not ASCII. It does not tell whether the address is valid.
 func NeedsUTF8(address string) bool {
-	return !isASCII(address[:max(strings.LastIndexByte(address, '@'), 0)])
+	return !wire.IsASCII(address[:max(strings.LastIndexByte(address, '@'), 0)])
 }
 
 // mailbox is an address in its parts.
@@ -50,7 +50,6 @@ type mailbox struct {
 	address string // as it was given, for errors
 	local   string // as it is meant, without quotes
 	domain  string // in A-labels, or an address literal
-	given   string // the domain as it was given
 }
 
 // parseMailbox takes an address apart. A local part that holds what stands between
@@ -63,7 +62,7 @@ func parseMailbox(address string) (mailbox, error) {
 	case at < 0:
 		return mailbox{}, fmt.Errorf("%q has no domain", address)
 	}
-	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at]), given: address[at+1:]}
+	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at])}
 	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
 		return mailbox{}, fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
 	}
@@ -71,7 +70,7 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("the local part of %q is quoted twice", address)
 	}
 	var err error
-	if m.domain, err = asciiDomain(m.given); err != nil {
+	if m.domain, err = asciiDomain(address[at+1:]); err != nil {
 		return mailbox{}, fmt.Errorf("the domain of %q: %w", address, err)
 	}
 	if err := wire.CheckUTF8Mailbox(wire.JoinMailbox(m.local, m.domain)); err != nil {
@@ -82,13 +81,11 @@ func parseMailbox(address string) (mailbox, error) {
 
 // ascii spells the mailbox for any server.
 func (m mailbox) ascii() (string, error) {
-	if !isASCII(m.local) {
-		return "", fmt.Errorf("%q: %w", m.address, errNotASCII)
+	if !wire.IsASCII(m.local) {
+		return "", fmt.Errorf("%q: the local part is not ASCII, and has no other form: it needs SMTPUTF8", m.address)
 	}
 	return wire.JoinMailbox(m.local, m.domain), nil
 }
-
-var errNotASCII = errors.New("the local part is not ASCII, and has no other form: it needs SMTPUTF8")
 
 // utf8 spells the mailbox for a session with SMTPUTF8, and for people. A domain that
 // is too long for a path in UTF-8 stays in A-labels.
@@ -103,7 +100,7 @@ func (m mailbox) utf8() string {
 // spell spells the mailbox as it is shown or named in a session with SMTPUTF8, or
 // without. What was given in ASCII stays so.
 func (m mailbox) spell(utf8 bool) (string, error) {
-	if utf8 && !isASCII(m.address) {
+	if utf8 && !wire.IsASCII(m.address) {
 		return m.utf8(), nil
 	}
 	return m.ascii()
@@ -130,7 +127,7 @@ func asciiDomain(domain string) (string, error) {
 	if !utf8.ValidString(domain) {
 		return "", errors.New("it is not valid UTF-8")
 	}
-	if !isASCII(domain) {
+	if !wire.IsASCII(domain) {
 		ascii, err := lookup.ToASCII(domain)
 		if err != nil {
 			return "", explainDomain(domain, err)
@@ -184,13 +181,4 @@ func unicodeDomain(ascii string) string {
 		}
 	}
 	return strings.Join(labels, ".")
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

@@ -151,10 +151,7 @@ func hashOf(body string) string {
 func mailboxes(list ...smtp.Address) any {
 	all := []any{}
 	for _, pair := range pairs(list...) {
-		mailbox := pair[1]
-		if at := strings.LastIndexByte(mailbox, '@'); strings.HasSuffix(mailbox, "例え.jp") {
-			mailbox = mailbox[:at] + "@xn--r8jz45g.jp"
-		}
+		mailbox, _ := smtp.ToASCII(pair[1])
 		all = append(all, []any{pair[0], mailbox})
 	}
 	return all

@@ -735,7 +735,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// TestManyReferences: the time grows with the HTML, and not with more than that.
+// TestManyReferences: what looks like a reference to a file and is none stays as it is,
+// however much there is of it.
 func TestManyReferences(t *testing.T) {
 	t.Parallel()
 	for _, piece := range []string{"cid:&", "cid:%41,", "cid:'", "cid:" + strings.Repeat("a ", 100), "cid:" + strings.Repeat("n", 250) + ".png "} {

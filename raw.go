@@ -133,16 +133,6 @@ func (r *raw) examine(ctx context.Context, whole bool) error {
 	return err
 }
 
-func (r *raw) checkSize(n int64) error {
-	switch {
-	case r.Size > 0 && n > r.Size:
-		return fmt.Errorf("has more octets than the %d of its Size", r.Size)
-	case n < r.Size:
-		return fmt.Errorf("has %d octets, and not the %d of its Size", n, r.Size)
-	}
-	return nil
-}
-
 // fillFrom sets what the envelope lacks by the header of a ready message.
 func (e *Envelope) fillFrom(header []byte) error {
 	fields, err := fieldsIn(header)
@@ -202,8 +192,9 @@ func (e *Envelope) fillSender(header mail.Header) error {
 // Len returns the size of the message with its line ends mended.
 func (r *raw) Len() (int64, bool) { return r.traits.Size, true }
 
-// WriteTo writes the message as it is, but for Bcc; its line ends are mended below.
-// One that is no longer what it was when MAIL described it is not sent to its end.
+// WriteTo writes the message as it is, but for Bcc; where it is written to, its
+// line ends are mended. One that is no longer what it was when MAIL described it is
+// not sent to its end.
 func (r *raw) WriteTo(w io.Writer) (int64, error) {
 	file, err := r.takeOrOpen(r.File)
 	if err != nil {

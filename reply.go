@@ -1,17 +1,11 @@
 package smtp
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-
-	"golang.org/x/text/encoding/htmlindex"
 )
 
 // ReplyMessage begins a person's reply to the message with that header, as net/mail
@@ -44,47 +38,6 @@ func replySubject(subject string) string {
 		return subject
 	}
 	return strings.TrimSpace("Re: " + subject)
-}
-
-// clean makes text of a stranger fit for a header field.
-func clean(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD")))
-}
-
-// words decodes encoded words in any charset; one that nobody knows leaves U+FFFD.
-var words = &mime.WordDecoder{CharsetReader: func(charset string, in io.Reader) (io.Reader, error) {
-	encoding, err := htmlindex.Get(charset)
-	if err != nil {
-		return strings.NewReader("\uFFFD"), nil
-	}
-	return encoding.NewDecoder().Reader(in), nil
-}}
-
-// addressesIn returns the mailboxes in all header fields of a name.
-func addressesIn(header mail.Header, name string) (list []Address, err error) {
-	for _, value := range header[name] {
-		addresses, err := ParseAddressList(value)
-		if err != nil {
-			return nil, fmt.Errorf("the %s cannot be read: %w", name, errors.Unwrap(err))
-		}
-		list = append(list, addresses...)
-	}
-	return list, nil
-}
-
-// firstAddresses returns the mailboxes in the first of some fields that has any.
-func firstAddresses(header mail.Header, names ...string) (list []Address, name string, err error) {
-	for _, name = range names {
-		if list, err = addressesIn(header, name); err != nil || len(list) > 0 {
-			break
-		}
-	}
-	return list, name, err
 }
 
 // What a reply takes over of the identifiers of a stranger: more than readers use.

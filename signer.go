@@ -15,9 +15,9 @@ import (
 )
 
 // Signer puts a signature into messages, as by DKIM. Sign is called once per Send,
-// before MAIL, by any goroutine; it reads the message, as it leaves, by writing it to
-// a hash, say. What it returns writes that message again, behind a field of its own,
-// say, whenever it is sent, and the same each time. Prepare and WriteTo do not sign.
+// before MAIL, by any goroutine; it reads the message as it leaves, by writing it to
+// a hash. What it returns may keep the message: it writes the signature and that,
+// the same each time that it is sent. Prepare and WriteTo do not sign.
 type Signer interface {
 	Sign(ctx context.Context, message io.WriterTo) (io.WriterTo, error)
 }

@@ -269,6 +269,9 @@ func (c *Client) Extension(name string) (params string, ok bool) {
 // Mail begins a transaction: MAIL with all of the envelope but To and Accept.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	s, err := c.mailStep(e)
+	if err == nil {
+		err = c.offers(s.op, e)
+	}
 	if err != nil {
 		return Reply{}, err
 	}
@@ -282,9 +285,6 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 func (c *Client) mailStep(e Envelope) (step, error) {
 	op := e.mailOp()
 	command, err := e.mailCommand()
-	if err == nil {
-		err = c.offers(op, e)
-	}
 	if err == nil {
 		err = c.declareSize(op, command, e.Size)
 	}
@@ -344,6 +344,9 @@ func (c *Client) declareSize(op string, mail *wire.Command, size int64) error {
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
 	s, err := c.rcptStep(r, c.utf8)
+	if err == nil {
+		err = c.offers(s.op, Envelope{To: []Recipient{r}})
+	}
 	switch {
 	case err != nil:
 		return Reply{}, err
@@ -364,9 +367,6 @@ func (r Recipient) rcptOp() string { return "RCPT <" + r.Address + ">" }
 func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
 	op := r.rcptOp()
 	command, err := r.rcptCommand(utf8)
-	if err == nil {
-		err = c.offers(op, Envelope{To: []Recipient{r}})
-	}
 	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, domain: domainOf(r.named(utf8))}, err
 }
 

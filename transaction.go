@@ -68,15 +68,13 @@ func (o *outgoing) merge(e Envelope, utf8 bool) {
 
 // outcome is what became of the message.
 func (o *outgoing) outcome() (*Result, error) {
-	if o.err == nil {
-		for i, same := range o.same {
-			recipient := o.result.Recipients[i].Recipient
-			o.result.Recipients[i] = o.result.Recipients[same]
-			o.result.Recipients[i].Recipient = recipient
-		}
-	}
 	if o.err != nil {
 		return o.result, o.err
+	}
+	for i, same := range o.same {
+		recipient := o.result.Recipients[i].Recipient
+		o.result.Recipients[i] = o.result.Recipients[same]
+		o.result.Recipients[i].Recipient = recipient
 	}
 	return o.result, o.result.err()
 }
@@ -182,8 +180,6 @@ func (c *Client) fit(o *outgoing) error {
 
 // envelopeSteps spells MAIL and RCPT for a transaction.
 func (c *Client) envelopeSteps(e Envelope, t *transaction) ([]step, error) {
-	all := e.To
-	e.To = nil // fit has seen to them.
 	mail, err := c.mailStep(e)
 	if err != nil {
 		return nil, err
@@ -191,7 +187,7 @@ func (c *Client) envelopeSteps(e Envelope, t *transaction) ([]step, error) {
 	mail.recipients = len(t.batch)
 	steps := append(make([]step, 0, len(t.batch)+2), mail)
 	for _, i := range t.batch {
-		rcpt, err := c.rcptStep(all[i], t.utf8)
+		rcpt, err := c.rcptStep(e.To[i], t.utf8)
 		if err != nil {
 			return nil, err
 		}

@@ -96,7 +96,7 @@ func (c *Command) Param(keyword, value string) *Command {
 
 // Host appends the argument of EHLO or HELO: a domain or an address literal.
 func (c *Command) Host(name string) *Command {
-	if !isASCII(name) { // RFC 6531, section 3.7.1.
+	if !IsASCII(name) { // RFC 6531, section 3.7.1.
 		c.fail("the name %q of a host is not ASCII", name)
 	}
 	c.check(checkHost(name))

@@ -28,7 +28,7 @@ func JoinMailbox(local, domain string) string {
 // CheckMailbox checks that s is exactly one Mailbox of RFC 5321, section 4.1.2,
 // in ASCII: no source route, no brackets, nothing after it.
 func CheckMailbox(s string) error {
-	if !isASCII(s) {
+	if !IsASCII(s) {
 		return fmt.Errorf("%q is not ASCII", s)
 	}
 	return CheckUTF8Mailbox(s)
@@ -80,7 +80,8 @@ const lookAlikes = "＠﹫\u115f\u1160\u3164\uffa0"
 // isLetter tells whether r is of a script that is not Latin without accents.
 func isLetter(r rune) bool { return r > '~' && unicode.In(r, unicode.L, unicode.M) }
 
-func isASCII(s string) bool {
+// IsASCII tells whether s holds no octet over 127.
+func IsASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false
@@ -124,7 +125,7 @@ func isLabel(s string) bool {
 			return false
 		}
 	}
-	return s != "" && (len(s) <= 63 || !isASCII(s)) && s[0] != '-' && s[len(s)-1] != '-'
+	return s != "" && (len(s) <= 63 || !IsASCII(s)) && s[0] != '-' && s[len(s)-1] != '-'
 }
 
 func isDotString(s string) bool {
