@@ -271,7 +271,7 @@ func TestOneMessageManySenders(t *testing.T) {
 }
 
 // TestStaleSessions: a session that died while it was idle is replaced
-// once, and only if its first reply shows that.
+// once, and only if its first reply shows that. The mail is not signed again.
 func TestStaleSessions(t *testing.T) {
 	t.Parallel()
 	alive := "220 mx\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n"
@@ -299,11 +299,18 @@ func TestStaleSessions(t *testing.T) {
 				return ours, nil
 			}}
 			defer mailer.Close()
+			signer := &hashSigner{}
+			mailer.Options.Signer = signer
 			if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
 				t.Fatal(err)
 			}
 			// Who is left out, for there is no SMTPUTF8, changes nothing for the other.
-			result, err := mailer.Send(t.Context(), letter("bøb@example.net", "bob@example.net"))
+			m := letter("bob@example.net")
+			m.Delivery.To = []smtp.Recipient{{Address: "bøb@example.net"}, {Address: "bob@example.net"}}
+			result, err := mailer.Send(t.Context(), m)
+			if signer.signed != 2 {
+				t.Errorf("two mails were signed %d times", signer.signed)
+			}
 			if dials != test.dials || result.Recipients[1].Outcome != test.want || result.Recipients[0].Outcome != smtp.NotSent {
 				t.Errorf("after %d dials: %v, %v", dials, result.Recipients[1].Outcome, err)
 			}

@@ -68,7 +68,8 @@ func shapes() map[string]*smtp.Message {
 		"alternatives": with(func(m *smtp.Message) {
 			calendar := form("text/calendar; method=REQUEST; charset=utf-8", "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n")
 			amp := form("text/x-amp-html; charset=utf-8", "<!doctype html><html amp4email></html>")
-			m.HTML, m.Alternatives, m.Attachments = "<p>Hello.</p>", []smtp.File{calendar, amp}, []smtp.File{report}
+			watch := form("text/watch-html", "<b>Hello.</b>")
+			m.HTML, m.Alternatives, m.Attachments = "<p>Hello.</p>", []smtp.File{calendar, watch, amp}, []smtp.File{report}
 		}),
 		"calendar-only": with(func(m *smtp.Message) {
 			m.Text, m.Alternatives = "", []smtp.File{form("text/calendar; method=REPLY", "BEGIN:VCALENDAR\r\n")}
@@ -241,7 +242,7 @@ func TestSizeIsDeclared(t *testing.T) {
 	messages := shapes()
 	for i := range 5 {
 		m := letter("bob@example.net")
-		m.Attachments = []smtp.File{smtp.FilePath(path), sized(int64(57*3 + i)), {Name: "a.eml", Type: "message/rfc822", Size: 14, Open: opener("Subject: x\r\n\r\n")}}
+		m.Attachments = []smtp.File{smtp.FilePath(path), smtp.FileFS(os.DirFS(filepath.Dir(path)), "figures.bin"), sized(int64(57*3 + i)), {Name: "a.eml", Type: "message/rfc822", Size: 14, Open: opener("Subject: x\r\n\r\n")}}
 		messages[fmt.Sprintf("files %d", i)] = m
 	}
 	for name, m := range messages {

@@ -105,7 +105,7 @@ func askedLeaves(t *testing.T, m *smtp.Message) (leaves []leaf) {
 	}
 	var before, behind []smtp.File // the HTML
 	for _, file := range m.Alternatives {
-		if strings.HasPrefix(file.Type, "text/x-amp-html") {
+		if strings.HasPrefix(file.Type, "text/x-amp-html") || file.Type == "text/watch-html" {
 			before = append(before, file)
 		} else {
 			behind = append(behind, file)

@@ -75,7 +75,7 @@ func TestSigner(t *testing.T) {
 	}
 }
 
-// TestMailerSigns: the message that goes over another session is the same.
+// TestMailerSigns: so is each message of a Mailer, on a new session and on a warm one.
 func TestMailerSigns(t *testing.T) {
 	t.Parallel()
 	server := smtptest.NewServer(t)
