@@ -87,8 +87,21 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 				m.Delivery.Accept = smtp.AcceptAll
 			}
 			result, err = c.Send(ctx, m)
+		case "send-asking":
+			m := letterWith(with, words(with, "to", "bob@example.net carol@example.org")...)
+			m.MessageID = with["id"]
+			m.Delivery.Notify = smtp.NotifySuccess | smtp.NotifyFailure
+			result, err = c.Send(ctx, m)
+		case "send-best-effort":
+			m := letterWithStatus()
+			m.Delivery.BestEffort = true
+			result, err = c.Send(ctx, m)
+		case "mail-best-effort":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", EnvelopeID: "17", BestEffort: true})
+		case "rcpt-asking":
+			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net", Notify: smtp.NotifyNever, OriginalRecipient: "list@example.net"})
 		case "send-dsn-utf8":
-			m := letter()
+			m := letterWith(with)
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyFailure, OriginalRecipient: `ü + \@BÜCHER。example`}}
 			result, err = c.Send(ctx, m)
 		case "send-dsn":

@@ -1,7 +1,9 @@
 package smtp
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/postrider/smtp/internal/wire"
@@ -30,21 +32,74 @@ const (
 	NotifyDelay
 )
 
+// Reports is what servers are asked to report of every mail that says nothing about
+// it in its Delivery (RFC 3461).
+type Reports struct {
+	Return     Return
+	Notify     Notify
+	BestEffort bool // like that of Envelope
+}
+
+// check finds what could not be asked.
+func (r Reports) check() error {
+	if _, err := r.Return.spell(); err != nil {
+		return &FieldError{"Options.Reports.Return", err}
+	}
+	if _, err := r.Notify.spell(); err != nil {
+		return &FieldError{"Options.Reports.Notify", err}
+	}
+	return nil
+}
+
+// ask fills in what e asks of each recipient. If that is anything, the Message-ID
+// becomes the name of the envelope, if it can, so that the answer finds its mail.
+func (e *Envelope) ask(r Reports, messageID string) {
+	e.Return = cmp.Or(e.Return, r.Return)
+	e.Notify = cmp.Or(e.Notify, r.Notify)
+	e.BestEffort = e.BestEffort || r.BestEffort
+	asks := e.Return != 0
+	for i := range e.To {
+		recipient := &e.To[i]
+		recipient.Notify = cmp.Or(recipient.Notify, e.Notify)
+		asks = asks || recipient.Notify&^NotifyNever != 0
+	}
+	if _, err := xtext(messageID, maxEnvelopeID); err == nil && asks {
+		e.EnvelopeID = cmp.Or(e.EnvelopeID, messageID)
+	}
+}
+
+// silent is e without what it asks about reports.
+func (e Envelope) silent() Envelope {
+	e.Return, e.EnvelopeID = 0, ""
+	e.To = slices.Clone(e.To)
+	for i := range e.To {
+		e.To[i].Notify, e.To[i].OriginalRecipient = 0, ""
+	}
+	return e
+}
+
+// asksReports tells whether anything about reports is asked of the server.
+func (e Envelope) asksReports() bool {
+	return e.Return != 0 || e.EnvelopeID != "" || slices.ContainsFunc(e.To, func(r Recipient) bool {
+		return r.Notify != 0 || r.OriginalRecipient != ""
+	})
+}
+
+const maxEnvelopeID = 100 // octets of xtext (RFC 3461, section 4.4)
+
 // addMailStatus adds what e asks about reports to a MAIL command.
 func addMailStatus(command *wire.Command, e Envelope) error {
-	switch e.Return {
-	case 0:
-	case ReturnFull:
-		command.Param("RET", "FULL")
-	case ReturnHeaders:
-		command.Param("RET", "HDRS")
-	default:
-		return &FieldError{"Return", errors.New("is none of ReturnFull and ReturnHeaders")}
+	how, err := e.Return.spell()
+	if err != nil {
+		return &FieldError{"Return", err}
+	}
+	if how != "" {
+		command.Param("RET", how)
 	}
 	if e.EnvelopeID == "" {
 		return nil
 	}
-	id, err := xtext(e.EnvelopeID, 100) // RFC 3461, section 4.4.
+	id, err := xtext(e.EnvelopeID, maxEnvelopeID)
 	if err != nil {
 		return &FieldError{"EnvelopeID", err}
 	}
@@ -52,8 +107,9 @@ func addMailStatus(command *wire.Command, e Envelope) error {
 	return nil
 }
 
-// addRcptStatus adds what r asks about reports to a RCPT command.
-func addRcptStatus(command *wire.Command, r Recipient) error {
+// addRcptStatus adds what r asks about reports to a RCPT command, in a transaction
+// with SMTPUTF8 or without.
+func addRcptStatus(command *wire.Command, r Recipient, utf8 bool) error {
 	if r.Notify != 0 {
 		events, err := r.Notify.spell()
 		if err != nil {
@@ -77,12 +133,24 @@ func addRcptStatus(command *wire.Command, r Recipient) error {
 	if err != nil {
 		return &FieldError{"OriginalRecipient", err}
 	}
-	original := wire.EncodeUTF8Address(mailbox.utf8())
+	original := wire.EncodeUTF8Address(mailbox.utf8(), utf8)
 	if len(original) > limit-len("utf-8;") {
 		return &FieldError{"OriginalRecipient", errors.New("is too long")}
 	}
 	command.Param("ORCPT", "utf-8;"+original)
 	return nil
+}
+
+func (r Return) spell() (string, error) {
+	switch r {
+	case 0:
+		return "", nil
+	case ReturnFull:
+		return "FULL", nil
+	case ReturnHeaders:
+		return "HDRS", nil
+	}
+	return "", errors.New("is none of ReturnFull and ReturnHeaders")
 }
 
 func (n Notify) spell() (string, error) {

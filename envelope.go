@@ -21,7 +21,9 @@ type Envelope struct {
 	Accept AcceptPolicy // whether the mail goes if not every recipient is accepted
 
 	Return     Return // how much of the mail reports bring back
-	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: nothing
+	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: its Message-ID, if any is asked for
+	Notify     Notify // the events to report of each recipient who has no Notify of his own
+	BestEffort bool   // of a server without DSN no reports are asked, which is else an error; Result.NoReports says so
 
 	RequireTLS bool    // TLS with a certificate that is checked, on the whole way (RFC 8689)
 	Params     []Param // of MAIL, beyond these
@@ -68,7 +70,7 @@ const (
 type Recipient struct {
 	Address           string // as in "bob@example.net"
 	Alternative       string // an ASCII address, if Address is not and the server has no SMTPUTF8; may be empty
-	Notify            Notify // the events to report; zero: the server's own choice
+	Notify            Notify // the events to report; zero: that of the Envelope, else the server's own choice
 	OriginalRecipient string // whom the mail was meant for before it was redirected; empty: not told
 
 	Params []Param // of RCPT, beyond these
@@ -174,14 +176,14 @@ func (r Recipient) rcptCommand(utf8 bool) (*wire.Command, error) {
 	if err := addParams(command, r.Params); err != nil {
 		return nil, err
 	}
-	return command, addRcptStatus(command, r)
+	return command, addRcptStatus(command, r, utf8)
 }
 
 // extensions lists the extensions that e and its recipients need.
 func (e Envelope) extensions() []string {
 	needed := map[string]bool{
 		"REQUIRETLS": e.RequireTLS,
-		"DSN":        e.Return != 0 || e.EnvelopeID != "",
+		"DSN":        !e.BestEffort && e.asksReports(),
 		"8BITMIME":   e.Body == Body8Bit,
 		"BINARYMIME": e.Body == BodyBinary,
 		"CHUNKING":   e.Body == BodyBinary,
@@ -194,7 +196,6 @@ func (e Envelope) extensions() []string {
 	}
 	note(e.Params)
 	for _, recipient := range e.To {
-		needed["DSN"] = needed["DSN"] || recipient.Notify != 0 || recipient.OriginalRecipient != ""
 		note(recipient.Params)
 	}
 	maps.DeleteFunc(needed, func(_ string, is bool) bool { return !is })
@@ -208,6 +209,9 @@ func (e Envelope) check() error {
 	}
 	if _, err := e.mailCommand(); err != nil {
 		return within("Delivery", err)
+	}
+	if _, err := e.Notify.spell(); err != nil {
+		return &FieldError{"Delivery.Notify", err}
 	}
 	for i, recipient := range e.To {
 		field := fmt.Sprintf("Delivery.To[%d]", i)

@@ -83,7 +83,7 @@ func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 }
 
 func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
-	o := message.outgoing(ctx, m.Options.Signer)
+	o := message.outgoing(ctx, &m.Options)
 	defer o.close()
 	if o.err != nil {
 		return o.outcome()

@@ -68,6 +68,9 @@ type Message struct {
 // Delivery lacks something. What cannot be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
+	if err == nil {
+		p.message.Delivery.ask(Reports{}, p.message.MessageID)
+	}
 	return p.message, err
 }
 

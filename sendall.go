@@ -15,7 +15,7 @@ import (
 // ahead and may close the connection. The Client makes no other step in the loop.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
-		q := pull(ctx, messages, c.opts.Signer)
+		q := pull(ctx, messages, &c.opts)
 		defer q.stop()
 		var o, following *outgoing
 		defer func() { c.breakOff(ctx, o, following) }()
@@ -69,7 +69,7 @@ type queue struct {
 
 // pull runs messages, and makes each ready while those before are sent. Once ctx
 // has ended, it takes no more from it.
-func pull(ctx context.Context, messages iter.Seq[*Message], signer Signer) *queue {
+func pull(ctx context.Context, messages iter.Seq[*Message], opts *Options) *queue {
 	q := &queue{out: make(chan *outgoing), quit: make(chan struct{})}
 	go func() {
 		defer close(q.out)
@@ -77,18 +77,18 @@ func pull(ctx context.Context, messages iter.Seq[*Message], signer Signer) *queu
 			q.over.Store(true)
 			q.panicked = recover()
 		}()
-		messages(func(m *Message) bool { return q.put(ctx, m, signer) })
+		messages(func(m *Message) bool { return q.put(ctx, m, opts) })
 		q.returned = true
 	}()
 	return q
 }
 
 // put hands out a message, and tells whether there may be another.
-func (q *queue) put(ctx context.Context, m *Message, signer Signer) bool {
+func (q *queue) put(ctx context.Context, m *Message, opts *Options) bool {
 	if q.over.Load() {
 		panic("smtp: the iterator of SendAll went on after its end")
 	}
-	o := m.outgoing(ctx, signer)
+	o := m.outgoing(ctx, opts)
 	select {
 	case q.out <- o:
 	case <-q.quit:

@@ -96,6 +96,7 @@ func converse(t *testing.T, script *transcript.Script) []string {
 		LMTP:          script.With["lmtp"] == "yes",
 		Chunking:      script.With["chunking"] == "yes",
 		Disable:       words(script.With, "disable", ""),
+		Reports:       reportsOf(script.With),
 	})
 	report := drive(ctx, client, script.With, roots)
 	if took := time.Since(start); took > 0 {
@@ -150,4 +151,15 @@ func tellResult(report *[]string, result *smtp.Result) {
 	for _, r := range result.Recipients {
 		*report = append(*report, fmt.Sprintf("<%s> %v", r.Address, r.Outcome))
 	}
+	if result.NoReports {
+		*report = append(*report, "no reports")
+	}
+}
+
+// reportsOf is what a script has asked for every mail.
+func reportsOf(with map[string]string) (r smtp.Reports) {
+	if with["reports"] == "yes" {
+		r = smtp.Reports{Return: smtp.ReturnFull, Notify: smtp.NotifyDelay}
+	}
+	return r
 }

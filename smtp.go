@@ -66,6 +66,9 @@ type Options struct {
 	// does not say; more go in further ones. Zero: 100.
 	MaxRecipients int
 
+	// Reports is what the server is asked to report of each message.
+	Reports Reports
+
 	// Timeouts bound each wait. Zero ones are those of RFC 5321.
 	Timeouts Timeouts
 
@@ -130,6 +133,7 @@ type Client struct {
 	result        *Result           // of the transaction under way; nil: there is none
 	body          BodyType          // of the one that Mail has begun
 	utf8          bool              // it has SMTPUTF8
+	silent        bool              // it asks no reports of a server that writes none
 	secrets       []*wire.Command   // what no reply may bring into a log or an error
 	answered      bool              // a reply came since this was last set to false
 	inLoop        bool              // over SendAll: the next mail may be open already
@@ -268,6 +272,12 @@ func (c *Client) Extension(name string) (params string, ok bool) {
 
 // Mail begins a transaction: MAIL with all of the envelope but To and Accept.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
+	_, offered := c.Extension("DSN")
+	silent := e.BestEffort && !offered
+	result := &Result{NoReports: silent && (e.Return != 0 || e.EnvelopeID != "")}
+	if silent {
+		e = e.silent()
+	}
 	s, err := c.mailStep(e)
 	if err == nil {
 		err = c.offers(s.op, e)
@@ -277,7 +287,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	}
 	a := c.group(ctx, s)[0]
 	if a.err == nil {
-		c.result, c.body, c.utf8 = &Result{}, e.Body, e.needsUTF8()
+		c.result, c.body, c.utf8, c.silent = result, e.Body, e.needsUTF8(), silent
 	}
 	return a.reply, a.err
 }
@@ -343,9 +353,14 @@ func (c *Client) declareSize(op string, mail *wire.Command, size int64) error {
 // Rcpt names one recipient of the transaction. The others are not touched if
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
-	s, err := c.rcptStep(r, c.utf8)
+	asked := Envelope{To: []Recipient{r}}
+	silent := c.silent && c.result != nil && asked.asksReports()
+	if silent {
+		asked = asked.silent()
+	}
+	s, err := c.rcptStep(asked.To[0], c.utf8)
 	if err == nil {
-		err = c.offers(s.op, Envelope{To: []Recipient{r}})
+		err = c.offers(s.op, asked)
 	}
 	switch {
 	case err != nil:
@@ -358,6 +373,7 @@ func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
 		result := RecipientResult{Recipient: r}
 		result.note(a)
 		c.result.Recipients = append(c.result.Recipients, result)
+		c.result.NoReports = c.result.NoReports || silent
 	}
 	return a.reply, a.err
 }
@@ -377,7 +393,7 @@ func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
 func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	t := &transaction{result: &Result{}, form: c.form(c.body)}
 	if c.result != nil {
-		t.result.Recipients = slices.Clone(c.result.Recipients)
+		t.result.Recipients, t.result.NoReports = slices.Clone(c.result.Recipients), c.result.NoReports
 	}
 	err := c.usable(ctx, t.form.Verb())
 	switch {
@@ -402,7 +418,7 @@ func (c *Client) dataStep() step {
 // error is nil only if every recipient was accepted; those who were get the
 // mail though others were refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
-	o := m.outgoing(ctx, c.opts.Signer)
+	o := m.outgoing(ctx, &c.opts)
 	defer o.close()
 	c.send(ctx, o, nil)
 	result, err := o.outcome()

@@ -17,28 +17,33 @@ type outgoing struct {
 	left   []int        // the recipients who are still to be named, by their index
 	same   []int        // for each recipient the one whose answer is his as well
 	fits   bool         // the session has all extensions that are needed
+	silent *Envelope    // without what the server of the session cannot report; nil: it can
 	ahead  *transaction // the first one, if its envelope has gone already
 }
 
 // outgoing makes a message ready to be sent, with its files open, and signed if
 // there is a signer.
-func (m *Message) outgoing(ctx context.Context, signer Signer) *outgoing {
+func (m *Message) outgoing(ctx context.Context, opts *Options) *outgoing {
 	p, err := m.prepare(ctx, true)
 	if err == nil {
-		err = p.sign(ctx, signer)
+		err = opts.Reports.check()
+	}
+	if err == nil {
+		err = p.sign(ctx, opts.Signer)
 	}
 	o := &outgoing{prepared: p, err: err}
 	if err != nil {
 		o.result = p.unsent(err)
 		return o
 	}
+	p.message.Delivery.ask(opts.Reports, p.message.MessageID)
 	o.renew()
 	return o
 }
 
 // renew forgets all that was made of sending it.
 func (o *outgoing) renew() {
-	o.result, o.left, o.same, o.fits = o.newResult(), nil, nil, false
+	o.result, o.left, o.same, o.fits, o.silent = o.newResult(), nil, nil, false, nil
 	for i := range o.result.Recipients {
 		o.left, o.same = append(o.left, i), append(o.same, i)
 	}
@@ -82,7 +87,7 @@ func (o *outgoing) outcome() (*Result, error) {
 // reopen takes back that the limits of a session kept the mail from recipients:
 // they are left for another session.
 func (o *outgoing) reopen() {
-	o.left, o.fits = nil, false
+	o.left, o.fits, o.silent = nil, false, nil
 	for i, recipient := range o.result.Recipients {
 		var limit *limitError
 		if errors.As(recipient.Err, &limit) {
@@ -158,6 +163,15 @@ func (c *Client) begin(o *outgoing) (t *transaction, err error) {
 	return t, nil
 }
 
+// envelope is what a transaction with SMTPUTF8, or one without, tells the server.
+func (o *outgoing) envelope(utf8 bool) Envelope {
+	e := o.prepared.envelope(utf8)
+	if o.silent != nil {
+		e.Return, e.EnvelopeID, e.To = 0, "", o.silent.To
+	}
+	return e
+}
+
 // fit checks once in a session that it has what the whole message needs.
 func (c *Client) fit(o *outgoing) error {
 	if o.fits {
@@ -166,6 +180,10 @@ func (c *Client) fit(o *outgoing) error {
 	e := o.envelope(false)
 	if err := c.offers(e.mailOp(), e); err != nil {
 		return err
+	}
+	if _, offered := c.Extension("DSN"); !offered && e.asksReports() {
+		e = e.silent()
+		o.silent, o.result.NoReports = &e, true
 	}
 	_, utf8 := c.Extension("SMTPUTF8")
 	if !utf8 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxCommandLine is the longest line that any extension allows, line end
@@ -78,14 +79,15 @@ func (c *Command) checkMailbox(s string) {
 }
 
 // Param appends an ESMTP parameter (RFC 5321, section 4.1.2); an empty
-// value leaves out the equals sign.
+// value leaves out the equals sign. UTF-8 is for an ORCPT beside SMTPUTF8 (RFC
+// 6533, section 3).
 func (c *Command) Param(keyword, value string) *Command {
 	if !isKeyword(keyword) {
 		c.fail("parameter %q is no keyword", keyword)
 	}
-	for i := range len(value) {
-		if b := value[i]; b <= ' ' || b == '=' || b > '~' {
-			c.fail("parameter %s holds %q", keyword, b)
+	for _, r := range value {
+		if r <= ' ' || r == '=' || r > '~' && !(c.utf8 && keyword == "ORCPT" && r > 0x9f && r != utf8.RuneError) {
+			c.fail("parameter %s holds %q", keyword, r)
 		}
 	}
 	if value != "" {

@@ -19,12 +19,14 @@ func EncodeXText(s string) string {
 	return b.String()
 }
 
-// EncodeUTF8Address encodes an address as the utf-8-addr-xtext of RFC 6533, section
-// 3, which is ASCII and fit for a session without SMTPUTF8, too.
-func EncodeUTF8Address(s string) string {
+// EncodeUTF8Address encodes an address as the utf-8-addr-unitext of RFC 6533, section
+// 3, for a transaction with SMTPUTF8, or for one without as utf-8-addr-xtext, which
+// is ASCII.
+func EncodeUTF8Address(s string, utf8 bool) string {
 	var b strings.Builder
 	for _, r := range s {
-		if r <= ' ' || r > '~' || r == '+' || r == '=' || r == '\\' {
+		isLiteral := r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' || utf8 && r > 0x9f
+		if !isLiteral {
 			fmt.Fprintf(&b, `\x{%02X}`, r)
 		} else {
 			b.WriteRune(r)
