@@ -2,7 +2,10 @@ package wire
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // EncodeXText encodes s as the xtext of RFC 3461, section 4: printable ASCII
@@ -22,10 +25,10 @@ func EncodeXText(s string) string {
 // EncodeUTF8Address encodes an address as the utf-8-addr-unitext of RFC 6533, section
 // 3, for a transaction with SMTPUTF8, or for one without as utf-8-addr-xtext, which
 // is ASCII.
-func EncodeUTF8Address(s string, utf8 bool) string {
+func EncodeUTF8Address(s string, asUTF8 bool) string {
 	var b strings.Builder
 	for _, r := range s {
-		isLiteral := r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' || utf8 && r > 0x9f
+		isLiteral := r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' || asUTF8 && r > 0x9f
 		if !isLiteral {
 			fmt.Fprintf(&b, `\x{%02X}`, r)
 		} else {
@@ -34,3 +37,26 @@ func EncodeUTF8Address(s string, utf8 bool) string {
 	}
 	return b.String()
 }
+
+// DecodeXText decodes what EncodeXText made of printable ASCII. What it cannot have
+// made is returned as it is.
+func DecodeXText(s string) string {
+	decoded := strings.NewReplacer("+20", " ", "+2B", "+", "+3D", "=").Replace(s)
+	if EncodeXText(decoded) != s {
+		return s
+	}
+	return decoded
+}
+
+// DecodeUTF8Address decodes what EncodeUTF8Address made of an address, in either form.
+func DecodeUTF8Address(s string) string {
+	return embedded.ReplaceAllStringFunc(s, func(code string) string {
+		n, err := strconv.ParseInt(code[len(`\x{`):len(code)-1], 16, 32)
+		if r := rune(n); err == nil && utf8.ValidRune(r) && r >= ' ' && r != 0x7f {
+			return string(r)
+		}
+		return code
+	})
+}
+
+var embedded = regexp.MustCompile(`\\x\{[0-9A-Fa-f]{2,6}\}`)

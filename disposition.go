@@ -1,0 +1,108 @@
+package smtp
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// Disposition is what became of a mail at its reader (RFC 8098, section 3.2.6), in
+// lower case.
+type Disposition struct {
+	Type        string   // "displayed", "deleted", "dispatched" or "processed"
+	ActionMode  string   // "manual-action" or "automatic-action"
+	SendingMode string   // "mdn-sent-manually" or "mdn-sent-automatically"
+	Modifiers   []string // as in "error", of which Fields say more
+}
+
+// dispositionNotification reads a message/disposition-notification, or nil if it says
+// nothing.
+func dispositionNotification(blocks []format.Block) *Report {
+	var b format.Block
+	for _, block := range blocks {
+		if isMailHeader(block) {
+			break
+		}
+		b = append(b, block...)
+	}
+	if !b.Has("disposition", "final-recipient", "original-message-id") {
+		return nil
+	}
+	report := newReport(DispositionNotification, b)
+	report.MessageID = firstIdentifier(b.Get("original-message-id"))
+	report.Disposition = disposition(b.Get("disposition"))
+	if b.Has(recipientFields...) {
+		report.Recipients = []RecipientReport{{
+			FinalRecipient:    addressName(b.Get("final-recipient")),
+			OriginalRecipient: addressName(b.Get("original-recipient")),
+		}}
+	}
+	return report
+}
+
+func disposition(value string) *Disposition {
+	modes, what, _ := strings.Cut(strings.ToLower(format.WithoutComments(value)), ";")
+	if !strings.Contains(modes, "/") && what == "" {
+		modes, what = "", modes
+	}
+	action, sending, _ := strings.Cut(modes, "/")
+	kind, modifiers, _ := strings.Cut(what, "/")
+	d := &Disposition{Type: strings.TrimSpace(kind), ActionMode: strings.TrimSpace(action), SendingMode: strings.TrimSpace(sending)}
+	for modifier := range strings.SplitSeq(modifiers, ",") {
+		if modifier = strings.TrimSpace(modifier); modifier != "" {
+			d.Modifiers = append(d.Modifiers, modifier)
+		}
+	}
+	return d
+}
+
+// Feedback is what a reader complains of (RFC 5965, section 3). Fields say more, as
+// of the domains and links that the complaint is about.
+type Feedback struct {
+	Type      string     // "abuse", "fraud", "not-spam", "auth-failure" or another, in lower case
+	UserAgent string     // what made the report
+	SourceIP  netip.Addr // from which the mail came
+	MailFrom  string     // its reverse-path; "<>": the null one
+	Incidents int        // of which this report is one; zero: not told
+}
+
+// feedbackReport reads a message/feedback-report, or nil if it says nothing. What it
+// names are recipients; that the mail was delivered to them is not said.
+func feedbackReport(blocks []format.Block) *Report {
+	var b format.Block
+	for _, block := range blocks {
+		if isMailHeader(block) {
+			break
+		}
+		b = append(b, block...)
+	}
+	if !b.Has("feedback-type") {
+		return nil
+	}
+	report := newReport(FeedbackReport, b)
+	incidents, _ := strconv.Atoi(format.WithoutComments(b.Get("incidents")))
+	source, _ := netip.ParseAddr(strings.Trim(format.WithoutComments(b.Get("source-ip")), "[]"))
+	report.Feedback = &Feedback{
+		Type:      strings.ToLower(format.WithoutComments(b.Get("feedback-type"))),
+		UserAgent: b.Get("user-agent"),
+		SourceIP:  source,
+		MailFrom:  mailFrom(b.Get("original-mail-from")),
+		Incidents: max(incidents, 0),
+	}
+	for _, field := range b {
+		if field.Name == "original-rcpt-to" {
+			report.Recipients = append(report.Recipients, RecipientReport{OriginalRecipient: addressName(field.Value)})
+		}
+	}
+	return report
+}
+
+func mailFrom(value string) string {
+	value = strings.TrimSpace(value)
+	if value == "<>" {
+		return value
+	}
+	return addressName(value).Name
+}

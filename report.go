@@ -1,0 +1,312 @@
+package smtp
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/mail"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// ErrNotReport says that a mail is no report of the kind that was looked for.
+var ErrNotReport = errors.New("smtp: the mail is not a report")
+
+// ReportKind says what a report is about.
+type ReportKind uint8
+
+// The kinds of reports.
+const (
+	DeliveryStatus          ReportKind = 1 + iota // what became of a mail on its way (RFC 3464)
+	DispositionNotification                       // what its reader did with it (RFC 8098)
+	FeedbackReport                                // what its reader complains of (RFC 5965)
+)
+
+// String returns the report-type of RFC 6522, as in "delivery-status".
+func (k ReportKind) String() string {
+	names := [...]string{1: "delivery-status", 2: "disposition-notification", 3: "feedback-report"}
+	if k > 0 && int(k) < len(names) {
+		return names[k]
+	}
+	return "ReportKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// Report is what somebody else's server, or reader, says of a mail. Anyone can forge
+// one (RFC 3464, section 4.1): act upon those that name a mail of yours by an
+// EnvelopeID or MessageID that nobody can guess. What is not told is zero.
+type Report struct {
+	Kind       ReportKind
+	EnvelopeID string // with which the mail was sent
+	MessageID  string // of the mail, without brackets
+
+	ReportingMTA    TypedName // the server that tells
+	ReceivedFromMTA TypedName // from which it had the mail
+	Gateway         TypedName // which translated the report
+	ArrivalDate     time.Time // of the mail, at the ReportingMTA
+
+	Recipients  []RecipientReport
+	Disposition *Disposition // of a DispositionNotification; else nil
+	Feedback    *Feedback    // of a FeedbackReport; else nil
+
+	Fields   mail.Header // what was said of the mail as a whole, with all of the above, unfolded
+	Returned mail.Header // that of the mail itself, unfolded; nil if it did not come back
+}
+
+// TypedName is the name of something, and what type of name that is, in lower case,
+// as in {"dns", "mx.example.net"} or {"rfc822", "bob@example.net"}. The type is empty
+// where it was left out. Comments are left out.
+type TypedName struct{ Type, Name string }
+
+// String returns the two as they are in a report.
+func (n TypedName) String() string {
+	if n.Type == "" {
+		return n.Name
+	}
+	return n.Type + ";" + n.Name
+}
+
+// Verdict is what became of a mail for one recipient. Zero: that was not told.
+type Verdict uint8
+
+// The verdicts (RFC 3464, section 2.3.3).
+const (
+	Delivered Verdict = 1 + iota // into a mailbox, or to a mailing list
+	Relayed                      // to a server that does not report successes
+	Expanded                     // to several addresses that stand behind the one
+	Delayed                      // not yet, and the server goes on trying
+	Failed                       // for good, as far as the server is concerned
+)
+
+// String returns the verdict in lower case, as in "failed"; zero is "not told".
+func (v Verdict) String() string {
+	names := [...]string{"not told", "delivered", "relayed", "expanded", "delayed", "failed"}
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return "Verdict(" + strconv.Itoa(int(v)) + ")"
+}
+
+// RecipientReport is what a report says of one recipient.
+type RecipientReport struct {
+	Verdict           Verdict
+	FinalRecipient    TypedName // as the reporting server had it
+	OriginalRecipient TypedName // as the mail was sent, if the server was told
+	Status            EnhancedStatus
+	RemoteMTA         TypedName  // the server that said what Diagnostic is
+	Diagnostic        Diagnostic // why
+
+	LastAttempt    time.Time
+	WillRetryUntil time.Time // of a Delayed one
+	FinalLogID     string    // of the mail in the log of the server
+
+	Fields mail.Header // all that was said of the recipient, unfolded
+}
+
+// Address is the one that the mail was sent to, as far as it is told: that of the
+// OriginalRecipient, or else the FinalRecipient.
+func (r RecipientReport) Address() string {
+	return cmp.Or(r.OriginalRecipient.Name, r.FinalRecipient.Name)
+}
+
+// Temporary tells whether the reason of a Delayed or Failed one is a passing one, by
+// its Status, or else by its Diagnostic: another mail later on may arrive.
+func (r RecipientReport) Temporary() bool {
+	class := cmp.Or(r.Status.Class, r.Diagnostic.Status.Class, r.Diagnostic.Code/100)
+	return class == 4 && (r.Verdict == 0 || r.Verdict == Delayed || r.Verdict == Failed)
+}
+
+// Diagnostic is the reply that decided, as in {"smtp", 550, {5, 1, 1}, "no such user"}.
+type Diagnostic struct {
+	Type   string         // "smtp", or what else the server speaks, in lower case
+	Code   int            // zero: there is none
+	Status EnhancedStatus // zero: there is none
+	Text   string         // what is behind them
+}
+
+// ParseReport reads a mail, as far as it must, and finds the report in it, even if it
+// was forwarded; memory stays bounded. A mail without one is [ErrNotReport], whatever
+// it says in words: [ParseBounce] knows some of these.
+func ParseReport(r io.Reader) (*Report, error) {
+	p := &reportParser{returned: map[*format.Entity]mail.Header{}}
+	err := p.walk.Entity(r, p.visit)
+	if err != nil && err != errEnough {
+		return nil, fmt.Errorf("smtp: reading a report: %w", err)
+	}
+	found := cmp.Or(p.found, p.likely)
+	if found == nil {
+		return nil, ErrNotReport
+	}
+	report := found.report
+	if report.Returned == nil {
+		report.Returned = p.returned[found.within]
+	}
+	for _, value := range []string{report.Returned.Get("Message-Id"), report.Fields.Get("X-Original-Message-Id")} {
+		report.MessageID = cmp.Or(report.MessageID, firstIdentifier(value))
+	}
+	return report, nil
+}
+
+// firstIdentifier returns the first message identifier of a field, even one that lacks
+// its brackets.
+func firstIdentifier(value string) string {
+	if ids := identifiersIn(value); len(ids) > 0 {
+		return ids[0]
+	}
+	if ids := identifiersIn("<" + value + ">"); len(ids) == 1 {
+		return ids[0]
+	}
+	return ""
+}
+
+// reportParser looks for a report in a mail.
+type reportParser struct {
+	walk        format.Walk
+	isAutomatic bool                           // no human sent the message that is being read
+	found       *foundReport                   // the first part with the type of a report
+	likely      *foundReport                   // the first part that looks like one, under another type
+	returned    map[*format.Entity]mail.Header // of the messages that multiparts bring back
+}
+
+// foundReport is a report, and the multipart that it is a part of.
+type foundReport struct {
+	report *Report
+	within *format.Entity
+}
+
+// errEnough ends the walk.
+var errEnough = errors.New("the rest does not matter")
+
+func (p *reportParser) visit(e *format.Entity) error {
+	if e.Multipart == nil {
+		header := headerOf(e.Header)
+		p.isAutomatic = ParseAutoSubmitted(header) != 0 || isDaemon(header, "postmaster")
+	}
+	kind, subtype, _ := strings.Cut(e.Type, "/")
+	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.
+	var err error
+	switch read := reportReaders[subtype]; {
+	case read != nil && p.found == nil:
+		p.found, err = p.report(e, read)
+	case kind == "message", subtype == "rfc822-headers", subtype == "rfc822-header":
+		err = p.message(e)
+	case e.IsLeaf() && (p.isAutomatic || isReport(e.Multipart)):
+		err = p.text(e)
+	}
+	if err == nil && p.found != nil && (p.found.within == nil || p.returned[p.found.within] != nil) {
+		err = errEnough
+	}
+	return err
+}
+
+// maxLikely is how far a part is read that may be anything.
+const maxLikely = 256 << 10
+
+// text reads a part with another type than it should have: of a report, or of what a
+// report brings back.
+func (p *reportParser) text(e *format.Entity) error {
+	text, err := io.ReadAll(io.LimitReader(e.Body(), maxLikely))
+	if err != nil && len(text) == 0 {
+		return err
+	}
+	blocks := blocksOf(e, text)
+	isBehind := func(f *foundReport) bool { return f != nil && f.within != nil && f.within == e.Multipart }
+	if len(blocks) > 0 && isMailHeader(blocks[0]) && p.returned[e.Multipart] == nil && (isBehind(p.found) || isBehind(p.likely)) {
+		p.returned[e.Multipart] = headerOf(blocks[0])
+	} else if report := likelyStatus(blocks); report != nil && p.likely == nil {
+		p.likely = &foundReport{report, e.Multipart}
+	}
+	return nil
+}
+
+func isReport(e *format.Entity) bool { return e != nil && e.Type == "multipart/report" }
+
+var reportReaders = map[string]func([]format.Block) *Report{
+	"delivery-status":          deliveryStatus,
+	"xdelivery-status":         deliveryStatus, // XWall
+	"disposition-notification": dispositionNotification,
+	"feedback-report":          feedbackReport,
+}
+
+// report reads a part that has the type of a report.
+func (p *reportParser) report(e *format.Entity, read func([]format.Block) *Report) (*foundReport, error) {
+	text, err := p.walk.Fields(e)
+	if err != nil {
+		return nil, err
+	}
+	if report := read(blocksOf(e, text)); report != nil {
+		return &foundReport{report, e.Multipart}, nil
+	}
+	return nil, nil
+}
+
+// blocksOf reads the fields of a part. Where an empty line is missing, the first of them
+// are in its header.
+func blocksOf(e *format.Entity, text []byte) []format.Block {
+	blocks := format.Blocks(inUTF8(text, e.Params["charset"]))
+	begin := slices.IndexFunc(e.Header, func(f format.BlockField) bool { return isReportField(f.Name) })
+	if begin >= 0 && e.Multipart != nil {
+		first := slices.DeleteFunc(slices.Clone(e.Header[begin:]), func(f format.BlockField) bool { return strings.HasPrefix(f.Name, "content-") })
+		blocks = slices.Insert(blocks, 0, first)
+	}
+	return blocks
+}
+
+// inUTF8 takes what is not UTF-8 for what it says that it is, or else for the charset
+// that most software without one has.
+func inUTF8(text []byte, charset string) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	encoding, err := htmlindex.Get(charset)
+	if err != nil || encoding == unicode.UTF8 {
+		encoding = charmap.Windows1252
+	}
+	decoded, err := encoding.NewDecoder().Bytes(text)
+	if err != nil {
+		return bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	}
+	return decoded
+}
+
+// message looks into a message within the mail. If it is what a report brings back,
+// its header will do, and what it reports itself is of no interest.
+func (p *reportParser) message(e *format.Entity) error {
+	isReturned := p.found != nil || isReport(e.Multipart)
+	before := p.isAutomatic
+	defer func() { p.isAutomatic = before }()
+	err := p.walk.Entity(e.Body(), func(inner *format.Entity) error {
+		if inner.Multipart == nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0 {
+			p.returned[e.Multipart] = headerOf(inner.Header)
+		}
+		if isReturned {
+			return errEnough
+		}
+		return p.visit(inner)
+	})
+	if isReturned && err == errEnough {
+		err = nil
+	}
+	return err
+}
+
+// headerOf is a block for those who use the package.
+func headerOf(b format.Block) mail.Header {
+	header := mail.Header{}
+	for _, field := range b {
+		name := textproto.CanonicalMIMEHeaderKey(field.Name)
+		header[name] = append(header[name], field.Value)
+	}
+	return header
+}
