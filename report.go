@@ -201,7 +201,7 @@ func (p *reportParser) visit(e *format.Entity) error {
 		p.found, err = p.report(e, read)
 	case kind == "message", subtype == "rfc822-headers", subtype == "rfc822-header":
 		err = p.message(e)
-	case e.IsLeaf() && (p.isAutomatic || isReport(e.Multipart)):
+	case isPlain(e) && (p.isAutomatic || isReport(e.Multipart)):
 		err = p.text(e)
 	}
 	if err == nil && p.found != nil && (p.found.within == nil || p.returned[p.found.within] != nil) {
@@ -228,6 +228,12 @@ func (p *reportParser) text(e *format.Entity) error {
 		p.likely = &foundReport{report, e.Multipart}
 	}
 	return nil
+}
+
+// isPlain tells whether e may be text without a type, or with one of those that stand
+// for anything.
+func isPlain(e *format.Entity) bool {
+	return e.IsLeaf() && (e.Type == "" || e.Type == "text/plain" || e.Type == "application/octet-stream" || strings.HasPrefix(e.Type, "multipart/"))
 }
 
 func isReport(e *format.Entity) bool { return e != nil && e.Type == "multipart/report" }
@@ -301,8 +307,11 @@ func (p *reportParser) message(e *format.Entity) error {
 	return err
 }
 
-// headerOf is a block for those who use the package.
+// headerOf is a block for those who use the package; nil: there are no fields.
 func headerOf(b format.Block) mail.Header {
+	if len(b) == 0 {
+		return nil
+	}
 	header := mail.Header{}
 	for _, field := range b {
 		name := textproto.CanonicalMIMEHeaderKey(field.Name)

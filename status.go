@@ -76,6 +76,10 @@ func isReportField(name string) bool {
 	return slices.Contains(messageFields, name) || slices.Contains(recipientFields, name) || name == "feedback-type" || name == "disposition"
 }
 
+func isRecipientField(name string) bool {
+	return slices.Contains(recipientFields, name) || slices.Contains(outcomeFields, name) || slices.Contains(detailFields, name)
+}
+
 func hasReportField(b format.Block) bool {
 	return slices.ContainsFunc(b, func(f format.BlockField) bool { return isReportField(f.Name) })
 }
@@ -84,49 +88,62 @@ func hasReportField(b format.Block) bool {
 // empty line before each recipient, and nowhere else.
 type statusBlocks struct {
 	message    format.Block
+	told       map[string]bool // the names of its fields
 	recipients []format.Block
-	returned   format.Block // nil: not here
+	last       map[string]bool // the names of the fields of the last recipient; nil: there is none
+	returned   format.Block    // nil: not here
 }
 
 func (s *statusBlocks) take(b format.Block) {
+	names, isMessage := b.Has(recipientFields...), b.Has(messageFields...)
 	isNew := false // The last recipient is one of b.
 	for i, field := range b {
-		isMessage := slices.Contains(messageFields, field.Name) && !s.message.Has(field.Name)
+		var begins bool
 		switch {
-		case isMessage:
-			s.message = append(s.message, field)
-		case s.begins(b, i, isNew):
-			s.recipients = append(s.recipients, format.Block{field})
-			isNew = true
-		case len(s.recipients) == 0:
-			s.message = append(s.message, field)
+		case slices.Contains(messageFields, field.Name) && !s.told[field.Name]:
+			s.tell(field)
+			continue
+		case s.last == nil:
+			begins = isRecipientField(field.Name) || names && !isMessage
+		case !isNew && names:
+			begins = s.last["final-recipient"] || s.last["original-recipient"]
+		case !isNew:
+			begins = slices.Contains(outcomeFields, field.Name) && s.last[field.Name]
 		default:
-			last := &s.recipients[len(s.recipients)-1]
-			*last = append(*last, field)
-			isNew = isNew || b.Has(recipientFields...) // It began in a block that did not name it.
+			begins = s.isNext(b[i:])
 		}
+		if begins {
+			s.recipients, s.last = append(s.recipients, nil), map[string]bool{}
+		}
+		if s.last == nil {
+			s.tell(field)
+			continue
+		}
+		isNew = isNew || begins || names
+		last := &s.recipients[len(s.recipients)-1]
+		*last = append(*last, field)
+		s.last[field.Name] = true
 	}
 }
 
-// begins tells whether the field of b with that index is the first one of another
-// recipient than the last one.
-func (s *statusBlocks) begins(b format.Block, i int, isNew bool) bool {
-	var last format.Block
-	if n := len(s.recipients); n > 0 {
-		last = s.recipients[n-1]
+// tell adds a field that is about the mail as a whole.
+func (s *statusBlocks) tell(field format.BlockField) {
+	if s.told == nil {
+		s.told = map[string]bool{}
 	}
-	name := b[i].Name
-	switch isRecipient := slices.Contains(recipientFields, name); {
-	case last == nil:
-		return isRecipient || slices.Contains(outcomeFields, name) || slices.Contains(detailFields, name) || b.Has(recipientFields...) && !b.Has(messageFields...)
-	case !isNew && b.Has(recipientFields...):
-		return last.Has(recipientFields...)
-	case !isNew:
-		return slices.Contains(outcomeFields, name) && last.Has(name)
-	case name == "original-recipient" && !last.Has(name): // Or it is what follows its own Final-Recipient.
-		return last.Has("final-recipient") && last.Has(outcomeFields...) && i+1 < len(b) && b[i+1].Name == "final-recipient"
+	s.message = append(s.message, field)
+	s.told[field.Name] = true
+}
+
+// isNext tells whether the fields that follow are about another recipient than those
+// before them. An Original-Recipient may also follow its own Final-Recipient.
+func (s *statusBlocks) isNext(b format.Block) bool {
+	name := b[0].Name
+	if name == "original-recipient" && !s.last[name] {
+		isOver := s.last["final-recipient"] && (s.last["action"] || s.last["status"])
+		return isOver && len(b) > 1 && b[1].Name == "final-recipient"
 	}
-	return slices.Contains(recipientFields, name) && last.Has(name)
+	return slices.Contains(recipientFields, name) && s.last[name]
 }
 
 // isMailHeader tells whether b is the header of a mail, and no part of a report.
@@ -166,14 +183,20 @@ func typedName(value string) TypedName {
 	if !strings.HasPrefix(strings.ToLower(value), "x400") { // RFC 1327 and its like write (a) for @.
 		value = format.WithoutComments(value)
 	}
-	kind, name, ok := strings.Cut(value, ";")
-	if kind = strings.TrimSpace(kind); ok && isAtom.MatchString(kind) {
-		return TypedName{strings.ToLower(kind), strings.TrimSpace(name)}
-	}
-	return TypedName{Name: value}
+	kind, name := cutType(value)
+	return TypedName{kind, name}
 }
 
-var isAtom = regexp.MustCompile(`^[A-Za-z0-9_/-]+$`)
+// cutType takes the type off a value, if it has one.
+func cutType(value string) (kind, rest string) {
+	kind, rest, ok := strings.Cut(value, ";")
+	if kind = strings.TrimSpace(kind); ok && isType.MatchString(kind) {
+		return strings.ToLower(kind), strings.TrimSpace(rest)
+	}
+	return "", strings.TrimSpace(value)
+}
+
+var isType = regexp.MustCompile(`^[A-Za-z0-9_/-]*$`)
 
 // addressName reads the address of a recipient. Some servers leave it in the form in
 // which it was in ORCPT, though only their like should see that.
@@ -183,11 +206,13 @@ func addressName(value string) TypedName {
 		n.Name = inner
 	}
 	n.Name, _, _ = strings.Cut(n.Name, ">")
-	if n.Type == "utf-8" {
+	n.Name = strings.TrimSpace(n.Name)
+	switch decoded := wire.DecodeXText(n.Name); {
+	case n.Type == "utf-8":
 		n.Name = wire.DecodeUTF8Address(n.Name) // RFC 6533, section 3.
-		return n
+	case n.Type == "rfc822" && (strings.HasPrefix(decoded, `"`) || !strings.Contains(decoded, " ")): // Else "+20" is a tag.
+		n.Name = decoded
 	}
-	n.Name = wire.DecodeXText(n.Name)
 	return n
 }
 
@@ -216,11 +241,7 @@ func diagnostic(value string) Diagnostic {
 	if decoded, err := words.DecodeHeader(value); err == nil {
 		value = decoded
 	}
-	kind, text, ok := strings.Cut(value, ";")
-	if kind = strings.TrimSpace(kind); ok && isAtom.MatchString(kind) {
-		d.Type, value = strings.ToLower(kind), text
-	}
-	value = strings.TrimSpace(value)
+	d.Type, value = cutType(value)
 	if match := replyCode.FindString(value); match != "" {
 		d.Code, _ = strconv.Atoi(match[:3])
 		value = value[len(match):]

@@ -102,7 +102,7 @@ func (w *Walk) entity(r io.Reader, within *Entity, visit func(*Entity) error) er
 func (w *Walk) header(l *lines, isMessage bool) (Block, error) {
 	var b blockReader
 	for {
-		line, err := l.whole(maxFields)
+		line, err := l.whole(maxFields + 1)
 		if err == io.EOF {
 			return b.block(), nil
 		}

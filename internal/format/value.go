@@ -38,6 +38,9 @@ func WithoutComments(s string) string {
 // ParseDate reads a date-time (RFC 5322, sections 3.3 and 4.3), or one of the other
 // forms that are found in its place. Zero: it is none.
 func ParseDate(s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
 	words := strings.Fields(strings.ReplaceAll(strings.ToUpper(WithoutComments(s)), ",", ", "))
 	if n := len(words); n > 1 && isZone(words[n-1]) {
 		if words[n-1] = zones[words[n-1]]; words[n-1] == "" {

@@ -41,12 +41,17 @@ func EncodeUTF8Address(s string, asUTF8 bool) string {
 // DecodeXText decodes what EncodeXText made of printable ASCII. What it cannot have
 // made is returned as it is.
 func DecodeXText(s string) string {
-	decoded := strings.NewReplacer("+20", " ", "+2B", "+", "+3D", "=").Replace(s)
+	if !strings.Contains(s, "+") {
+		return s
+	}
+	decoded := unescape.Replace(s)
 	if EncodeXText(decoded) != s {
 		return s
 	}
 	return decoded
 }
+
+var unescape = strings.NewReplacer("+20", " ", "+2B", "+", "+3D", "=")
 
 // DecodeUTF8Address decodes what EncodeUTF8Address made of an address, in either form.
 func DecodeUTF8Address(s string) string {
