@@ -29,7 +29,7 @@ func ParseAutoSubmitted(header mail.Header) AutoSubmitted {
 			return AutoReplied
 		}
 	}
-	if isDaemon(header, "mailer-daemon") || hasNullSender(header) {
+	if strings.Contains(strings.ToLower(header.Get("From")), "mailer-daemon") || hasNullSender(header) {
 		return AutoReplied // Only answers and reports go from nobody (RFC 3834, section 3.3).
 	}
 	switch firstWord(header, "Precedence") {
@@ -57,18 +57,13 @@ func hasNullSender(header mail.Header) bool {
 	return strings.ReplaceAll(format.WithoutComments(header.Get("Return-Path")), " ", "") == "<>"
 }
 
-// isDaemon tells whether a mail is from a mailbox of one of the names at any domain,
-// or at none.
-func isDaemon(header mail.Header, names ...string) bool {
+// isFromSystem tells whether a mail may be from a mail system itself: it is automatic,
+// or from a postmaster.
+func isFromSystem(header mail.Header) bool {
 	from := strings.ToLower(format.WithoutComments(header.Get("From")))
 	if _, inner, ok := strings.Cut(from, "<"); ok {
 		from = inner
 	}
 	local, _, _ := strings.Cut(from, "@")
-	for _, name := range names {
-		if strings.Trim(local, `<>" `) == name {
-			return true
-		}
-	}
-	return false
+	return ParseAutoSubmitted(header) != 0 || strings.Trim(local, `<>" `) == "postmaster"
 }

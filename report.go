@@ -190,8 +190,7 @@ var errEnough = errors.New("the rest does not matter")
 
 func (p *reportParser) visit(e *format.Entity) error {
 	if e.Multipart == nil {
-		header := headerOf(e.Header)
-		p.isAutomatic = ParseAutoSubmitted(header) != 0 || isDaemon(header, "postmaster")
+		p.isAutomatic = isFromSystem(headerOf(e.Header))
 	}
 	kind, subtype, _ := strings.Cut(e.Type, "/")
 	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.

@@ -1,0 +1,239 @@
+package smtp
+
+import (
+	"fmt"
+	"io"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/smtp/internal/format"
+)
+
+// Bounce is what a mail says in words about a mail that was not delivered.
+type Bounce struct {
+	Rule       string            // the form that was recognised: see [ParseBounce]
+	Recipients []RecipientReport // with a FinalRecipient and a Verdict; Diagnostic is what is said of each
+	MessageID  string            // of the mail, without brackets; empty: not told
+	Returned   mail.Header       // that of the mail, unfolded; nil: it did not come back
+}
+
+// ParseBounce reads a mail in which [ParseReport] found no report, and knows some forms in
+// which servers write of failures. The Rule is "x-failed-recipients", "qmail", "yahoo",
+// "postfix", "exim", "sendmail", "gmail", "opensmtpd", "dma", "exchange" or "domino". A
+// mail from a person, or in another form, is [ErrNotReport]: nothing is guessed.
+func ParseBounce(r io.Reader) (*Bounce, error) {
+	p := &bounceParser{}
+	if err := p.walk.Entity(r, p.visit); err != nil && err != errEnough {
+		return nil, fmt.Errorf("smtp: reading a bounce: %w", err)
+	}
+	b := p.bounce()
+	if b == nil {
+		return nil, ErrNotReport
+	}
+	b.Returned = p.returned
+	b.MessageID = firstIdentifier(b.Returned.Get("Message-Id"))
+	return b, nil
+}
+
+// bounceParser takes what matters out of a mail.
+type bounceParser struct {
+	walk     format.Walk
+	header   mail.Header // of the mail
+	text     []string    // the lines of its first text
+	returned mail.Header // nil: none so far
+}
+
+func (p *bounceParser) visit(e *format.Entity) error {
+	if p.header == nil {
+		p.header = headerOf(e.Header)
+	}
+	switch {
+	case e.IsLeaf() && p.text == nil && (e.Type == "" || e.Type == "text/plain"):
+		text, err := io.ReadAll(io.LimitReader(e.Body(), maxLikely))
+		if err != nil && len(text) == 0 {
+			return err
+		}
+		text = inUTF8(text, e.Params["charset"])
+		p.text = strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
+		for _, block := range format.Blocks(text) {
+			if isMailHeader(block) && block.Has("message-id") && p.returned == nil {
+				p.returned = headerOf(block)
+			}
+		}
+	case p.text != nil && (strings.HasPrefix(e.Type, "message/") || e.Type == "text/rfc822-headers"):
+		return p.walk.Entity(e.Body(), func(inner *format.Entity) error {
+			p.returned = headerOf(inner.Header)
+			return errEnough
+		})
+	}
+	return nil
+}
+
+func (p *bounceParser) bounce() *Bounce {
+	if b := p.failedRecipients(); b != nil {
+		return b
+	}
+	if !isFromSystem(p.header) {
+		return nil
+	}
+	for _, rule := range bounceRules {
+		if recipients := rule.read(p.text); len(recipients) > 0 {
+			return &Bounce{Rule: rule.name, Recipients: recipients}
+		}
+	}
+	return nil
+}
+
+// failedRecipients reads the header field of Exim, with what the text says of each, if
+// it has the form that Exim gives it.
+func (p *bounceParser) failedRecipients() *Bounce {
+	var told []RecipientReport
+	for _, rule := range bounceRules {
+		if told = rule.read(p.text); told != nil {
+			break
+		}
+	}
+	var failed []RecipientReport
+	for _, value := range p.header["X-Failed-Recipients"] {
+		for name := range strings.SplitSeq(value, ",") {
+			name = strings.TrimSpace(name)
+			if _, err := parseMailbox(name); err != nil {
+				continue
+			}
+			r := RecipientReport{Verdict: Failed, FinalRecipient: TypedName{Name: name}}
+			if i := slices.IndexFunc(told, func(t RecipientReport) bool { return strings.EqualFold(t.FinalRecipient.Name, name) }); i >= 0 {
+				r = told[i]
+				r.Verdict = Failed
+			}
+			failed = append(failed, r)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &Bounce{Rule: "x-failed-recipients", Recipients: failed}
+}
+
+// bounceRule is a form in which a kind of server states who did not get a mail.
+type bounceRule struct {
+	name    string
+	verdict Verdict
+	opening *regexp.Regexp // the lines before the list, or the one with the only recipient
+	entry   *regexp.Regexp // a line of the list: the address, and perhaps what is said of it
+	skips   bool           // there may be other text before the list
+	rest    bool           // what is said of all of them comes behind the list
+}
+
+var (
+	addressAlone    = regexp.MustCompile(`^\s*<?"?([^\s<>"]+@[^\s<>":,;]+)"?>?:?\s*()$`)
+	addressInAngles = regexp.MustCompile(`^<([^\s<>]+@[^\s<>]+)>:\s*(.*)$`)
+	addressFirst    = regexp.MustCompile(`^\s*<?"?([^\s<>"]+@[^\s<>":,;]+)"?>?:?(?:\s+(.*))?$`)
+)
+
+// bounceRules are tried in order.
+var bounceRules = []bounceRule{
+	// The qmail-send Bounce Message Format, by D. J. Bernstein: https://cr.yp.to/proto/qsbmf.txt
+	{name: "qmail", verdict: Failed, opening: opening(`Hi\. This is`), entry: addressInAngles, skips: true},
+	{name: "yahoo", verdict: Failed, opening: opening(`Unable to deliver message to the following address\(es\)\.`), entry: addressInAngles},
+	{name: "yahoo", verdict: Failed, opening: opening(`Sorry, we were unable to deliver your message to the following address(?:es)?\.`), entry: addressInAngles},
+	{name: "postfix", verdict: Failed, opening: opening(`This is the Postfix (?:[^\n]* )?program at host`), entry: addressInAngles, skips: true},
+	{name: "exim", verdict: Failed, opening: opening(`The following address(?:\(?es\)?)? ?failed:`), entry: addressFirst},
+	{name: "exim", verdict: Delayed, opening: opening(`The address(?:es)? to which the message has not yet been delivered (?:is|are):`), entry: addressFirst},
+	{name: "sendmail", verdict: Failed, opening: opening(`-----\s*The following addresses had permanent fatal errors\s*-----`), entry: addressAlone},
+	{name: "sendmail", verdict: Delayed, opening: opening(`-----\s*The following addresses had transient non-fatal errors\s*-----`), entry: addressAlone},
+	{name: "gmail", verdict: Failed, opening: opening(`Delivery to the following recipients? failed permanently:`), entry: addressAlone, rest: true},
+	{name: "gmail", verdict: Delayed, opening: opening(`Delivery to the following recipients? has been delayed:`), entry: addressAlone, rest: true},
+	{name: "opensmtpd", verdict: Failed, opening: opening(`An error has occurred while attempting to deliver a message for the following list of recipients:`), entry: addressFirst},
+	{name: "dma", verdict: Failed, opening: opening(`There was an error delivering your mail to`), entry: regexp.MustCompile(`^\s*<([^\s<>]+@[^\s<>]+)>\.()$`), rest: true},
+	{name: "exchange", verdict: Failed, opening: opening(`did not reach the following recipient\(s\):`), entry: regexp.MustCompile(`^\s*<?'?([^\s<>']+@[^\s<>']+)'?>? on ()\w.*$`)},
+	{name: "exchange", verdict: Failed, opening: opening(`The following recipient\(s\) could not be reached:`), entry: regexp.MustCompile(`^\s*<?'?([^\s<>']+@[^\s<>']+)'?>? on ()\w.*$`)},
+	{name: "domino", verdict: Failed, opening: opening(`was not delivered to:`), entry: addressAlone, rest: true},
+}
+
+// opening finds a phrase that begins a line, however it is broken over lines.
+func opening(phrase string) *regexp.Regexp {
+	return regexp.MustCompile(`(?im)(?:^|[.!] |message\.\s)[ \t]*` + strings.ReplaceAll(phrase, " ", `\s+`))
+}
+
+// read returns the recipients that a text names, or nil.
+func (rule *bounceRule) read(lines []string) []RecipientReport {
+	text := strings.Join(lines, "\n")
+	at := rule.opening.FindStringIndex(text)
+	if at == nil {
+		return nil
+	}
+	return rule.list(strings.Split(text[at[1]:], "\n"))
+}
+
+// list reads the lines behind an opening. The entries have the same indent; what is
+// said of one follows it in the same paragraph.
+func (rule *bounceRule) list(lines []string) (list []RecipientReport) {
+	var indent string
+	isBehindBlank := false
+	for i, line := range lines {
+		line = strings.TrimRight(line, " \t\r")
+		match := rule.entry.FindStringSubmatch(line)
+		lineIndent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+		switch {
+		case line == "":
+			isBehindBlank = true
+			continue
+		case match != nil && (len(list) == 0 || lineIndent == indent) && isMailboxName(match[1]):
+			indent = lineIndent
+			list = append(list, RecipientReport{Verdict: rule.verdict, FinalRecipient: TypedName{Name: match[1]}})
+			list[len(list)-1].explain(match[2])
+		case len(list) == 0 && rule.skips && !isMarker(line):
+		case len(list) > 0 && !isBehindBlank && !isMarker(line):
+			list[len(list)-1].explain(line)
+		case rule.rest && len(list) > 0:
+			explainAll(list, lines[i:])
+			return list
+		default:
+			return list
+		}
+		isBehindBlank = false
+	}
+	return list
+}
+
+func isMailboxName(s string) bool {
+	_, err := parseMailbox(s)
+	return err == nil
+}
+
+// isMarker tells whether a line ends what is said of the recipients.
+func isMarker(line string) bool {
+	line = strings.TrimLeft(line, " \t")
+	return strings.HasPrefix(line, "--") || strings.HasPrefix(line, "==") || strings.HasPrefix(line, "**") ||
+		strings.HasPrefix(line, "Message headers follow") || strings.HasPrefix(line, "Below is a copy")
+}
+
+// explain adds a line to what is said of a recipient, and finds its codes.
+func (r *RecipientReport) explain(line string) {
+	d := &r.Diagnostic
+	d.Text = strings.TrimSpace(d.Text + " " + strings.TrimSpace(line))
+	if match := replyCodeInText.FindStringSubmatch(line); match != nil && d.Code == 0 {
+		d.Code, _ = strconv.Atoi(match[1])
+	}
+	if d.Status == (EnhancedStatus{}) {
+		d.Status = statusIn(line)
+		r.Status = d.Status
+	}
+}
+
+var replyCodeInText = regexp.MustCompile(`(?:^|[\s:(])([45]\d\d)[-: ]`)
+
+// explainAll adds to each what is said of all, as far as a marker.
+func explainAll(list []RecipientReport, lines []string) {
+	for _, line := range lines {
+		if isMarker(line) {
+			return
+		}
+		for i := range list {
+			list[i].explain(line)
+		}
+	}
+}
