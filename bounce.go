@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/mail"
@@ -42,7 +43,7 @@ func ParseBounce(r io.Reader) (*Bounce, error) {
 type bounceParser struct {
 	walk     format.Walk
 	header   mail.Header // of the mail
-	text     []string    // the lines of its first text
+	text     string      // its first, with LF at the end of each line; empty: none so far
 	returned mail.Header // nil: none so far
 }
 
@@ -51,19 +52,19 @@ func (p *bounceParser) visit(e *format.Entity) error {
 		p.header = headerOf(e.Header)
 	}
 	switch {
-	case e.IsLeaf() && p.text == nil && (e.Type == "" || e.Type == "text/plain"):
+	case e.IsLeaf() && p.text == "" && (e.Type == "" || e.Type == "text/plain"):
 		text, err := io.ReadAll(io.LimitReader(e.Body(), maxLikely))
 		if err != nil && len(text) == 0 {
 			return err
 		}
 		text = inUTF8(text, e.Params["charset"])
-		p.text = strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text)), "\n")
+		p.text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text))
 		for _, block := range format.Blocks(text) {
 			if isMailHeader(block) && block.Has("message-id") && p.returned == nil {
 				p.returned = headerOf(block)
 			}
 		}
-	case p.text != nil && (strings.HasPrefix(e.Type, "message/") || e.Type == "text/rfc822-headers"):
+	case p.text != "" && (strings.HasPrefix(e.Type, "message/") || e.Type == "text/rfc822-headers"):
 		return p.walk.Entity(e.Body(), func(inner *format.Entity) error {
 			p.returned = headerOf(inner.Header)
 			return errEnough
@@ -159,44 +160,60 @@ func opening(phrase string) *regexp.Regexp {
 }
 
 // read returns the recipients that a text names, or nil.
-func (rule *bounceRule) read(lines []string) []RecipientReport {
-	text := strings.Join(lines, "\n")
+func (rule *bounceRule) read(text string) []RecipientReport {
 	at := rule.opening.FindStringIndex(text)
 	if at == nil {
 		return nil
 	}
-	return rule.list(strings.Split(text[at[1]:], "\n"))
+	entries, rest := rule.list(strings.Split(text[at[1]:], "\n"))
+	if !rule.rest {
+		rest = nil
+	}
+	ofAll := strings.Join(strings.Fields(strings.Join(rest, " ")), " ")
+	var recipients []RecipientReport
+	for _, e := range entries {
+		recipients = append(recipients, e.report(rule.verdict, ofAll))
+	}
+	return recipients
 }
 
-// list reads the lines behind an opening. The entries have the same indent; what is
-// said of one follows it in the same paragraph.
-func (rule *bounceRule) list(lines []string) (list []RecipientReport) {
+// bounceEntry is a recipient in a list, with the lines that say something of it.
+type bounceEntry struct {
+	address string
+	said    []string
+}
+
+// list reads the lines behind an opening, and returns the other ones that come before
+// a marker. The entries have the same indent; what is said of one follows it in the
+// same paragraph.
+func (rule *bounceRule) list(lines []string) (entries []bounceEntry, rest []string) {
 	var indent string
 	isBehindBlank := false
 	for i, line := range lines {
-		line = strings.TrimRight(line, " \t\r")
+		line = strings.TrimRight(line, " \t")
 		match := rule.entry.FindStringSubmatch(line)
 		lineIndent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 		switch {
 		case line == "":
 			isBehindBlank = true
 			continue
-		case match != nil && (len(list) == 0 || lineIndent == indent) && isMailboxName(match[1]):
+		case match != nil && (len(entries) == 0 || lineIndent == indent) && isMailboxName(match[1]):
 			indent = lineIndent
-			list = append(list, RecipientReport{Verdict: rule.verdict, FinalRecipient: TypedName{Name: match[1]}})
-			list[len(list)-1].explain(match[2])
-		case len(list) == 0 && rule.skips && !isMarker(line):
-		case len(list) > 0 && !isBehindBlank && !isMarker(line):
-			list[len(list)-1].explain(line)
-		case rule.rest && len(list) > 0:
-			explainAll(list, lines[i:])
-			return list
+			entries = append(entries, bounceEntry{match[1], match[2:]})
+		case len(entries) == 0 && rule.skips && !isMarker(line):
+		case len(entries) > 0 && !isBehindBlank && !isMarker(line):
+			last := &entries[len(entries)-1]
+			last.said = append(last.said, line)
 		default:
-			return list
+			end := slices.IndexFunc(lines[i:], isMarker)
+			if end < 0 {
+				end = len(lines) - i
+			}
+			return entries, lines[i : i+end]
 		}
 		isBehindBlank = false
 	}
-	return list
+	return entries, nil
 }
 
 func isMailboxName(s string) bool {
@@ -211,29 +228,14 @@ func isMarker(line string) bool {
 		strings.HasPrefix(line, "Message headers follow") || strings.HasPrefix(line, "Below is a copy")
 }
 
-// explain adds a line to what is said of a recipient, and finds its codes.
-func (r *RecipientReport) explain(line string) {
-	d := &r.Diagnostic
-	d.Text = strings.TrimSpace(d.Text + " " + strings.TrimSpace(line))
-	if match := replyCodeInText.FindStringSubmatch(line); match != nil && d.Code == 0 {
+// report is what is said of a recipient, or of all of them.
+func (e bounceEntry) report(verdict Verdict, ofAll string) RecipientReport {
+	d := Diagnostic{Text: cmp.Or(strings.Join(strings.Fields(strings.Join(e.said, " ")), " "), ofAll)}
+	if match := replyCodeInText.FindStringSubmatch(d.Text); match != nil {
 		d.Code, _ = strconv.Atoi(match[1])
 	}
-	if d.Status == (EnhancedStatus{}) {
-		d.Status = statusIn(line)
-		r.Status = d.Status
-	}
+	d.Status = statusIn(d.Text)
+	return RecipientReport{Verdict: verdict, FinalRecipient: TypedName{Name: e.address}, Status: d.Status, Diagnostic: d}
 }
 
 var replyCodeInText = regexp.MustCompile(`(?:^|[\s:(])([45]\d\d)[-: ]`)
-
-// explainAll adds to each what is said of all, as far as a marker.
-func explainAll(list []RecipientReport, lines []string) {
-	for _, line := range lines {
-		if isMarker(line) {
-			return
-		}
-		for i := range list {
-			list[i].explain(line)
-		}
-	}
-}

@@ -104,6 +104,10 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			m := letterWith(with)
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", Notify: smtp.NotifyFailure, OriginalRecipient: `ü + \@BÜCHER。example`}}
 			result, err = c.Send(ctx, m)
+		case "send-original":
+			m := letter()
+			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "bob+list@example.net"}}
+			result, err = c.Send(ctx, m)
 		case "send-dsn":
 			result, err = c.Send(ctx, letterWithStatus())
 		default:

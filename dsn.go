@@ -110,11 +110,17 @@ func addMailStatus(command *wire.Command, e Envelope) error {
 // addRcptStatus adds what r asks about reports to a RCPT command, in a transaction
 // with SMTPUTF8 or without.
 func addRcptStatus(command *wire.Command, r Recipient, utf8 bool) error {
-	if r.Notify != 0 {
-		events, err := r.Notify.spell()
-		if err != nil {
-			return &FieldError{"Notify", err}
-		}
+	notify := r.Notify
+	if notify == 0 && r.OriginalRecipient != "" {
+		// Exim 4.98 forgets ORCPT without NOTIFY. This is what a server reports
+		// unasked (RFC 3461, section 4.1).
+		notify = NotifyFailure | NotifyDelay
+	}
+	events, err := notify.spell()
+	if err != nil {
+		return &FieldError{"Notify", err}
+	}
+	if events != "" {
 		command.Param("NOTIFY", events)
 	}
 	if r.OriginalRecipient == "" {
