@@ -20,9 +20,9 @@ func ParseAutoSubmitted(header mail.Header) AutoSubmitted {
 		return 0
 	case "auto-replied":
 		return AutoReplied
+	case "":
 	default:
 		return answers
-	case "":
 	}
 	for _, name := range []string{"X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply-From"} {
 		if header.Get(name) != "" && firstWord(header, name) != "no" {

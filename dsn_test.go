@@ -1,12 +1,15 @@
 package smtp_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
 )
 
 func TestWhatCannotBeAsked(t *testing.T) {
@@ -63,5 +66,56 @@ func notDialled(t *testing.T) func(context.Context, string, string) (net.Conn, e
 	return func(context.Context, string, string) (net.Conn, error) {
 		t.Error("the server was dialled")
 		return nil, errDisk
+	}
+}
+
+// TestAskedOfGoSMTP: another implementation decodes what is asked to the same values,
+// and what it reports finds the mail again.
+func TestAskedOfGoSMTP(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.SMTPUTF8 = true })
+	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
+	defer mailer.Close()
+	m := letter()
+	m.MessageID = "a+b=c@example.com"
+	m.Delivery = smtp.Envelope{EnvelopeID: "a+b=c d~!", Return: smtp.ReturnFull, To: []smtp.Recipient{
+		{Address: "bob@example.net", Notify: smtp.NotifySuccess | smtp.NotifyFailure | smtp.NotifyDelay, OriginalRecipient: "bob+tag=x@example.net"},
+		{Address: "carol@example.org", Notify: smtp.NotifyNever},
+		{Address: "dave@example.org", OriginalRecipient: "jörg@bücher.example"},
+	}}
+	if _, err := mailer.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	m.Delivery = smtp.Envelope{Notify: smtp.NotifyDelay, UTF8: true, To: []smtp.Recipient{{Address: "dave@example.org", OriginalRecipient: "jörg+x@bücher.example"}}}
+	if _, err := mailer.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Messages()
+	want := []smtptest.Recipient{
+		{Address: "bob@example.net", Notify: []string{"SUCCESS", "FAILURE", "DELAY"}, OriginalRecipient: "bob+tag=x@example.net"},
+		{Address: "carol@example.org", Notify: []string{"NEVER"}},
+		{Address: "dave@example.org", Notify: []string{"FAILURE", "DELAY"}, OriginalRecipient: "jörg@bücher.example"},
+	}
+	if got[0].EnvelopeID != "a+b=c d~!" || got[0].Return != "FULL" || !reflect.DeepEqual(got[0].Recipients, want) {
+		t.Errorf("%q %q %+v", got[0].EnvelopeID, got[0].Return, got[0].Recipients)
+	}
+	want = []smtptest.Recipient{{Address: "dave@example.org", Notify: []string{"DELAY"}, OriginalRecipient: "jörg+x@bücher.example"}}
+	if got[1].EnvelopeID != "a+b=c@example.com" || got[1].Return != "" || !reflect.DeepEqual(got[1].Recipients, want) {
+		t.Errorf("%q %q %+v", got[1].EnvelopeID, got[1].Return, got[1].Recipients)
+	}
+
+	for verdict, refusal := range map[smtp.Verdict]*smtptest.Refusal{
+		smtp.Delivered: nil,
+		smtp.Delayed:   {Code: 450, Text: "later"},
+		smtp.Failed:    {Code: 550, Status: [3]int{5, 1, 1}, Text: "no\r\nsuch user"},
+	} {
+		report, err := smtp.ParseReport(bytes.NewReader(got[0].Report("bob@example.net", refusal)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := report.Recipients[0]
+		if report.EnvelopeID != "a+b=c d~!" || report.MessageID != "a+b=c@example.com" || r.Address() != "bob+tag=x@example.net" || r.Verdict != verdict || r.Temporary() != (verdict == smtp.Delayed) {
+			t.Errorf("%v: %+v", verdict, report)
+		}
 	}
 }

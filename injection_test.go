@@ -93,7 +93,8 @@ func TestEveryFieldIsTried(t *testing.T) {
 	for _, elsewhere := range []string{"Options.LocalName", "Options.ServerName", "Options.Disable", "Mailer.Addr"} {
 		tried[elsewhere] = true // in TestSettingsAreChecked
 	}
-	filledIn := []string{"Result", "RecipientResult", "Reply", "Error", "FieldError", "UnsupportedError", "RecipientsError", "ServerInfo", "ConnectInfo"}
+	filledIn := []string{"Result", "RecipientResult", "Reply", "Error", "FieldError", "UnsupportedError", "RecipientsError", "ServerInfo", "ConnectInfo",
+		"Report", "TypedName", "RecipientReport", "Diagnostic", "Disposition", "Feedback", "Bounce"}
 	for name := range publicStrings(t) {
 		if owner, _, _ := strings.Cut(name, "."); !tried[name] && !slices.Contains(filledIn, owner) {
 			t.Errorf("%s is tried nowhere", name)

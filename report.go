@@ -127,12 +127,24 @@ func (r RecipientReport) Temporary() bool {
 	return class == 4 && (r.Verdict == 0 || r.Verdict == Delayed || r.Verdict == Failed)
 }
 
-// Diagnostic is the reply that decided, as in {"smtp", 550, {5, 1, 1}, "no such user"}.
+// Diagnostic is the reply that decided, taken apart.
 type Diagnostic struct {
 	Type   string         // "smtp", or what else the server speaks, in lower case
 	Code   int            // zero: there is none
 	Status EnhancedStatus // zero: there is none
-	Text   string         // what is behind them
+	Text   string         // what is behind them, as a stranger wrote it; String is fit for a log
+}
+
+// String returns code, status and the escaped text, as in: 550 5.1.1 "no such user".
+func (d Diagnostic) String() string {
+	said := strconv.Quote(d.Text)
+	if d.Status != (EnhancedStatus{}) {
+		said = d.Status.String() + " " + said
+	}
+	if d.Code != 0 {
+		said = strconv.Itoa(d.Code) + " " + said
+	}
+	return said
 }
 
 // ParseReport reads a mail, as far as it must, and finds the report in it, even if it

@@ -19,9 +19,20 @@ type Message struct {
 	TLS      bool     // it came over TLS
 	Data     []byte   // as it came, without the dots
 
+	EnvelopeID string      // how reports are to call it (RFC 3461); empty: not told
+	Return     string      // "FULL" or "HDRS", what reports are to bring back; empty: not told
+	Recipients []Recipient // those of To, with what is to be reported of each
+
 	Subject string // decoded
 	Part           // what Data holds, parsed
 	Err     error  // Data could not be parsed; Part is then what could be
+}
+
+// Recipient is one whom the server accepted.
+type Recipient struct {
+	Address           string
+	Notify            []string // the events to report, as in "FAILURE"; nil: not told
+	OriginalRecipient string   // decoded; empty: not told
 }
 
 // Part is a message or a part of one.

@@ -150,7 +150,8 @@ type session struct {
 	conn     *smtp.Conn
 	username string
 	from     string
-	to       []string
+	options  smtp.MailOptions
+	to       []Recipient
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -172,16 +173,20 @@ func (s *session) Auth(string) (sasl.Server, error) {
 }
 
 // Mail implements smtp.Session.
-func (s *session) Mail(from string, _ *smtp.MailOptions) error {
-	s.from = from
+func (s *session) Mail(from string, options *smtp.MailOptions) error {
+	s.from, s.options = from, *options
 	return s.ask("MAIL", from)
 }
 
 // Rcpt implements smtp.Session.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *session) Rcpt(to string, options *smtp.RcptOptions) error {
 	err := s.ask("RCPT", to)
 	if err == nil {
-		s.to = append(s.to, to)
+		recipient := Recipient{Address: to, OriginalRecipient: options.OriginalRecipient}
+		for _, event := range options.Notify {
+			recipient.Notify = append(recipient.Notify, string(event))
+		}
+		s.to = append(s.to, recipient)
 	}
 	return err
 }
@@ -195,14 +200,20 @@ func (s *session) Data(r io.Reader) error {
 	if err := s.ask("DATA", ""); err != nil {
 		return err
 	}
-	message := &Message{From: s.from, To: slices.Clone(s.to), Username: s.username, Data: data}
+	message := &Message{
+		From: s.from, Recipients: s.to, Username: s.username, Data: data,
+		EnvelopeID: s.options.EnvelopeID, Return: string(s.options.Return),
+	}
+	for _, recipient := range s.to {
+		message.To = append(message.To, recipient.Address)
+	}
 	_, message.TLS = s.conn.TLSConnectionState()
 	message.parse()
 	return s.server.store(message)
 }
 
 // Reset implements smtp.Session.
-func (s *session) Reset() { s.from, s.to = "", nil }
+func (s *session) Reset() { s.from, s.options, s.to = "", smtp.MailOptions{}, nil }
 
 // Logout implements smtp.Session.
 func (s *session) Logout() error { return nil }
@@ -218,11 +229,14 @@ func (s *session) ask(command, address string) error {
 	if refusal.Code < 400 || refusal.Code > 599 {
 		refusal = &Refusal{Code: 554, Text: fmt.Sprintf("smtptest: a Refusal cannot have the code %d", refusal.Code)}
 	}
-	status := refusal.Status
-	if status == [3]int{} {
-		status = [3]int{refusal.Code / 100, 0, 0}
+	return &smtp.SMTPError{Code: refusal.Code, EnhancedCode: smtp.EnhancedCode(refusal.status()), Message: refusal.Text}
+}
+
+func (r *Refusal) status() [3]int {
+	if r.Status == [3]int{} {
+		return [3]int{r.Code / 100, 0, 0}
 	}
-	return &smtp.SMTPError{Code: refusal.Code, EnhancedCode: smtp.EnhancedCode(status), Message: refusal.Text}
+	return r.Status
 }
 
 var errFull = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room for more messages"}
