@@ -13,30 +13,23 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Bounce is what a mail says in words about a mail that was not delivered.
-type Bounce struct {
-	Rule       string            // the form that was recognised: see [ParseBounce]
-	Recipients []RecipientReport // with a FinalRecipient and a Verdict; Diagnostic is what is said of each
-	MessageID  string            // of the mail, without brackets; empty: not told
-	Returned   mail.Header       // that of the mail, unfolded; nil: it did not come back
-}
-
-// ParseBounce reads a mail in which [ParseReport] found no report, and knows some forms in
-// which servers write of failures. The Rule is "x-failed-recipients", "qmail", "yahoo",
-// "postfix", "exim", "sendmail", "gmail", "opensmtpd", "dma", "exchange" or "domino". A
-// mail from a person, or in another form, is [ErrNotReport]: nothing is guessed.
-func ParseBounce(r io.Reader) (*Bounce, error) {
+// ParseBounce reads a mail in which [ParseReport] found no report, and which a server wrote
+// in words of a form that is known: the Rule, one of "x-failed-recipients", "qmail", "yahoo",
+// "postfix", "exim", "sendmail", "gmail", "opensmtpd", "dma", "exchange" and "domino". Any
+// other mail is [ErrNotReport]: nothing is guessed. Recipients have a FinalRecipient.
+func ParseBounce(r io.Reader) (*Report, error) {
 	p := &bounceParser{}
 	if err := p.walk.Entity(r, p.visit); err != nil && err != errEnough {
 		return nil, fmt.Errorf("smtp: reading a bounce: %w", err)
 	}
-	b := p.bounce()
-	if b == nil {
+	rule, recipients := p.recipients()
+	if len(recipients) == 0 {
 		return nil, ErrNotReport
 	}
-	b.Returned = p.returned
-	b.MessageID = firstIdentifier(b.Returned.Get("Message-Id"))
-	return b, nil
+	return &Report{
+		Kind: DeliveryStatus, Rule: rule, Recipients: recipients, Header: p.header, Returned: p.returned,
+		MessageID: firstIdentifier(p.returned.Get("Message-Id")),
+	}, nil
 }
 
 // bounceParser takes what matters out of a mail.
@@ -59,10 +52,9 @@ func (p *bounceParser) visit(e *format.Entity) error {
 		}
 		text = inUTF8(text, e.Params["charset"])
 		p.text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text))
-		for _, block := range format.Blocks(text) {
-			if isMailHeader(block) && block.Has("message-id") && p.returned == nil {
-				p.returned = headerOf(block)
-			}
+		blocks := format.Blocks(text)
+		if i := slices.IndexFunc(blocks, isMailHeader); i >= 0 {
+			p.returned = headerOf(blocks[i])
 		}
 	case p.text != "" && (strings.HasPrefix(e.Type, "message/") || e.Type == "text/rfc822-headers"):
 		return p.walk.Entity(e.Body(), func(inner *format.Entity) error {
@@ -73,49 +65,43 @@ func (p *bounceParser) visit(e *format.Entity) error {
 	return nil
 }
 
-func (p *bounceParser) bounce() *Bounce {
-	if b := p.failedRecipients(); b != nil {
-		return b
-	}
+// recipients finds who did not get the mail, and by which rule. What is said of those
+// in the header field of Exim, which others have as well, is in the text.
+func (p *bounceParser) recipients() (rule string, list []RecipientReport) {
 	if !isFromSystem(p.header) {
-		return nil
+		return "", nil
 	}
-	for _, rule := range bounceRules {
-		if recipients := rule.read(p.text); len(recipients) > 0 {
-			return &Bounce{Rule: rule.name, Recipients: recipients}
-		}
-	}
-	return nil
-}
-
-// failedRecipients reads the header field of Exim, with what the text says of each, if
-// it has the form that Exim gives it.
-func (p *bounceParser) failedRecipients() *Bounce {
-	var told []RecipientReport
-	for _, rule := range bounceRules {
-		if told = rule.read(p.text); told != nil {
+	verdict := Failed
+	text := string(beforeCopy([]byte(p.text)))
+	for _, r := range bounceRules {
+		if list = r.read(text); len(list) > 0 {
+			rule, verdict = r.name, r.verdict
 			break
 		}
 	}
-	var failed []RecipientReport
-	for _, value := range p.header["X-Failed-Recipients"] {
-		for name := range strings.SplitSeq(value, ",") {
-			name = strings.TrimSpace(name)
-			if _, err := parseMailbox(name); err != nil {
-				continue
-			}
-			r := RecipientReport{Verdict: Failed, FinalRecipient: TypedName{Name: name}}
-			if i := slices.IndexFunc(told, func(t RecipientReport) bool { return strings.EqualFold(t.FinalRecipient.Name, name) }); i >= 0 {
-				r = told[i]
-				r.Verdict = Failed
-			}
-			failed = append(failed, r)
+	if failed := p.failed(list, verdict); len(failed) > 0 {
+		return "x-failed-recipients", failed
+	}
+	return rule, list
+}
+
+// failed lists those in the header field, with what the text says of them.
+func (p *bounceParser) failed(told []RecipientReport, verdict Verdict) (list []RecipientReport) {
+	byName := map[string]RecipientReport{}
+	for _, r := range told {
+		byName[strings.ToLower(r.Address())] = r
+	}
+	for _, name := range strings.Split(strings.Join(p.header["X-Failed-Recipients"], ","), ",") {
+		if name = strings.TrimSpace(name); !isMailboxName(name) {
+			continue
 		}
+		r, ok := byName[strings.ToLower(name)]
+		if !ok {
+			r = RecipientReport{Verdict: verdict, FinalRecipient: TypedName{Name: name}}
+		}
+		list = append(list, r)
 	}
-	if len(failed) == 0 {
-		return nil
-	}
-	return &Bounce{Rule: "x-failed-recipients", Recipients: failed}
+	return list
 }
 
 // bounceRule is a form in which a kind of server states who did not get a mail.
@@ -137,7 +123,7 @@ var (
 // bounceRules are tried in order.
 var bounceRules = []bounceRule{
 	// The qmail-send Bounce Message Format, by D. J. Bernstein: https://cr.yp.to/proto/qsbmf.txt
-	{name: "qmail", verdict: Failed, opening: opening(`Hi\. This is`), entry: addressInAngles, skips: true},
+	{name: "qmail", verdict: Failed, opening: opening(`Hi\. This is the [^\n]* at`), entry: addressInAngles, skips: true},
 	{name: "yahoo", verdict: Failed, opening: opening(`Unable to deliver message to the following address\(es\)\.`), entry: addressInAngles},
 	{name: "yahoo", verdict: Failed, opening: opening(`Sorry, we were unable to deliver your message to the following address(?:es)?\.`), entry: addressInAngles},
 	{name: "postfix", verdict: Failed, opening: opening(`This is the Postfix (?:[^\n]* )?program at host`), entry: addressInAngles, skips: true},

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,14 +21,8 @@ type Disposition struct {
 // dispositionNotification reads a message/disposition-notification, or nil if it says
 // nothing.
 func dispositionNotification(blocks []format.Block) *Report {
-	var b format.Block
-	for _, block := range blocks {
-		if isMailHeader(block) {
-			break
-		}
-		b = append(b, block...)
-	}
-	if !b.Has("disposition", "final-recipient", "original-message-id") {
+	b := beforeMail(blocks)
+	if !b.Has("disposition") {
 		return nil
 	}
 	report := newReport(DispositionNotification, b)
@@ -42,10 +37,20 @@ func dispositionNotification(blocks []format.Block) *Report {
 	return report
 }
 
+// beforeMail returns the fields that come before a header of a mail, which was to be a
+// part of its own.
+func beforeMail(blocks []format.Block) (b format.Block) {
+	if i := slices.IndexFunc(blocks, isMailHeader); i >= 0 {
+		blocks = blocks[:i]
+	}
+	return slices.Concat(blocks...)
+}
+
 func disposition(value string) *Disposition {
-	modes, what, _ := strings.Cut(strings.ToLower(format.WithoutComments(value)), ";")
-	if !strings.Contains(modes, "/") && what == "" {
-		modes, what = "", modes
+	value = strings.Trim(strings.ToLower(format.WithoutComments(value)), " ;")
+	modes, what, ok := strings.Cut(value, ";")
+	if !ok { // Some leave out who did it.
+		modes, what = "", value
 	}
 	action, sending, _ := strings.Cut(modes, "/")
 	kind, modifiers, _ := strings.Cut(what, "/")
@@ -71,19 +76,13 @@ type Feedback struct {
 // feedbackReport reads a message/feedback-report, or nil if it says nothing. What it
 // names are recipients; that the mail was delivered to them is not said.
 func feedbackReport(blocks []format.Block) *Report {
-	var b format.Block
-	for _, block := range blocks {
-		if isMailHeader(block) {
-			break
-		}
-		b = append(b, block...)
-	}
+	b := beforeMail(blocks)
 	if !b.Has("feedback-type") {
 		return nil
 	}
 	report := newReport(FeedbackReport, b)
 	incidents, _ := strconv.Atoi(format.WithoutComments(b.Get("incidents")))
-	source, _ := netip.ParseAddr(strings.Trim(format.WithoutComments(b.Get("source-ip")), "[]"))
+	source, _ := netip.ParseAddr(sourceIP.Replace(format.WithoutComments(b.Get("source-ip"))))
 	report.Feedback = &Feedback{
 		Type:      strings.ToLower(format.WithoutComments(b.Get("feedback-type"))),
 		UserAgent: b.Get("user-agent"),
@@ -99,10 +98,12 @@ func feedbackReport(blocks []format.Block) *Report {
 	return report
 }
 
+// sourceIP takes off what makes an address a literal (RFC 5321, section 4.1.3).
+var sourceIP = strings.NewReplacer("[", "", "]", "", "IPv6:", "")
+
 func mailFrom(value string) string {
-	value = strings.TrimSpace(value)
-	if value == "<>" {
-		return value
+	if strings.ReplaceAll(format.WithoutComments(value), " ", "") == "<>" {
+		return "<>"
 	}
 	return addressName(value).Name
 }

@@ -98,6 +98,10 @@ func drive(ctx context.Context, c *smtp.Client, with map[string]string, roots *x
 			result, err = c.Send(ctx, m)
 		case "mail-best-effort":
 			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", EnvelopeID: "17", BestEffort: true})
+		case "mail-asking":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", Notify: smtp.NotifySuccess})
+		case "mail-asking-wrong":
+			_, err = c.Mail(ctx, smtp.Envelope{From: "ann@example.com", Notify: smtp.NotifySuccess | smtp.NotifyNever})
 		case "rcpt-asking":
 			_, err = c.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net", Notify: smtp.NotifyNever, OriginalRecipient: "list@example.net"})
 		case "send-dsn-utf8":

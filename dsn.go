@@ -32,12 +32,12 @@ const (
 	NotifyDelay
 )
 
-// Reports is what servers are asked to report of every mail that says nothing about
-// it in its Delivery (RFC 3461).
+// Reports is what servers are asked to report of every mail of Send and SendAll (RFC
+// 3461), where its Delivery does not say otherwise.
 type Reports struct {
 	Return     Return
 	Notify     Notify
-	BestEffort bool // like that of Envelope
+	BestEffort bool // like that of Envelope, of every mail
 }
 
 // check finds what could not be asked.
@@ -61,7 +61,7 @@ func (e *Envelope) ask(r Reports, messageID string) {
 	for i := range e.To {
 		recipient := &e.To[i]
 		recipient.Notify = cmp.Or(recipient.Notify, e.Notify)
-		asks = asks || recipient.Notify&^NotifyNever != 0
+		asks = asks || recipient.Notify&^NotifyNever != 0 || recipient.OriginalRecipient != ""
 	}
 	if _, err := xtext(messageID, maxEnvelopeID); err == nil && asks {
 		e.EnvelopeID = cmp.Or(e.EnvelopeID, messageID)
@@ -72,18 +72,23 @@ func (e *Envelope) ask(r Reports, messageID string) {
 func (e Envelope) silent() Envelope {
 	e.Return, e.EnvelopeID = 0, ""
 	e.To = slices.Clone(e.To)
-	for i := range e.To {
-		e.To[i].Notify, e.To[i].OriginalRecipient = 0, ""
+	for i, recipient := range e.To {
+		e.To[i] = recipient.silent()
 	}
 	return e
 }
 
+func (r Recipient) silent() Recipient {
+	r.Notify, r.OriginalRecipient = 0, ""
+	return r
+}
+
 // asksReports tells whether anything about reports is asked of the server.
 func (e Envelope) asksReports() bool {
-	return e.Return != 0 || e.EnvelopeID != "" || slices.ContainsFunc(e.To, func(r Recipient) bool {
-		return r.Notify != 0 || r.OriginalRecipient != ""
-	})
+	return e.Return != 0 || e.EnvelopeID != "" || slices.ContainsFunc(e.To, Recipient.asksReports)
 }
+
+func (r Recipient) asksReports() bool { return r.Notify != 0 || r.OriginalRecipient != "" }
 
 const maxEnvelopeID = 100 // octets of xtext (RFC 3461, section 4.4)
 
@@ -92,6 +97,9 @@ func addMailStatus(command *wire.Command, e Envelope) error {
 	how, err := e.Return.spell()
 	if err != nil {
 		return &FieldError{"Return", err}
+	}
+	if _, err := e.Notify.spell(); err != nil {
+		return &FieldError{"Notify", err}
 	}
 	if how != "" {
 		command.Param("RET", how)
@@ -126,25 +134,33 @@ func addRcptStatus(command *wire.Command, r Recipient, utf8 bool) error {
 	if r.OriginalRecipient == "" {
 		return nil
 	}
-	const limit = 500 // RFC 3461, section 4.2.
-	if wire.IsASCII(r.OriginalRecipient) {
-		original, err := xtext(r.OriginalRecipient, limit-len("rfc822;"))
-		if err != nil {
-			return &FieldError{"OriginalRecipient", err}
-		}
-		command.Param("ORCPT", "rfc822;"+original)
-		return nil
-	}
-	mailbox, err := parseMailbox(r.OriginalRecipient)
+	original, err := r.original(utf8)
 	if err != nil {
 		return &FieldError{"OriginalRecipient", err}
 	}
+	command.Param("ORCPT", original)
+	return nil
+}
+
+// original spells the OriginalRecipient, in a transaction with SMTPUTF8 or without.
+func (r Recipient) original(utf8 bool) (string, error) {
+	if _, err := forwardPath(r.OriginalRecipient, true); err != nil {
+		return "", err
+	}
+	const limit = 500 // RFC 3461, section 4.2.
+	if wire.IsASCII(r.OriginalRecipient) {
+		original, err := xtext(r.OriginalRecipient, limit-len("rfc822;"))
+		return "rfc822;" + original, err
+	}
+	mailbox, err := parseMailbox(r.OriginalRecipient)
+	if err != nil {
+		return "", err
+	}
 	original := wire.EncodeUTF8Address(mailbox.utf8(), utf8)
 	if len(original) > limit-len("utf-8;") {
-		return &FieldError{"OriginalRecipient", errors.New("is too long")}
+		return "", errors.New("is too long")
 	}
-	command.Param("ORCPT", "utf-8;"+original)
-	return nil
+	return "utf-8;" + original, nil
 }
 
 func (r Return) spell() (string, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/postrider/smtp"
@@ -25,11 +26,18 @@ func TestWhatCannotBeAsked(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	m := letter("bob@example.net")
-	m.Delivery.Notify = 1 << 7
-	var wrong *smtp.FieldError
-	if _, err := m.Prepare(); !errors.As(err, &wrong) || wrong.Field != "Delivery.Notify" {
-		t.Error(err)
+	for field, delivery := range map[string]smtp.Envelope{
+		"Delivery.Notify":                  {Notify: 1 << 7},
+		"Delivery.To[0].OriginalRecipient": {To: []smtp.Recipient{{Address: "bob@example.net", OriginalRecipient: "Bob <bob@example.net>"}}},
+		// In UTF-8 it would be short enough.
+		"Delivery.To[1].OriginalRecipient": {To: []smtp.Recipient{{Address: "bob@example.net"}, {Address: "eve@example.net", OriginalRecipient: strings.Repeat("ö", 32) + "@" + strings.Repeat("ü", 25) + "." + strings.Repeat("ü", 25) + "." + strings.Repeat("ü", 25) + ".example"}}},
+	} {
+		m := letter("bob@example.net")
+		m.Delivery = delivery
+		var wrong *smtp.FieldError
+		if _, err := m.Prepare(); !errors.As(err, &wrong) || wrong.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
 	}
 }
 
@@ -113,9 +121,30 @@ func TestAskedOfGoSMTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		isWhole := report.Returned.Get("Subject") == "Hi" && strings.Contains(string(got[0].Report("bob@example.net", refusal)), "Hello.")
+		if !isWhole { // It was asked for.
+			t.Errorf("%v: what came back: %v", verdict, report.Returned)
+		}
 		r := report.Recipients[0]
 		if report.EnvelopeID != "a+b=c d~!" || report.MessageID != "a+b=c@example.com" || r.Address() != "bob+tag=x@example.net" || r.Verdict != verdict || r.Temporary() != (verdict == smtp.Delayed) {
 			t.Errorf("%v: %+v", verdict, report)
 		}
 	}
+	for _, test := range []struct {
+		of      string
+		code    int
+		isWhole bool
+	}{{"", 450, false}, {"", 550, true}, {"HDRS", 550, false}} {
+		got[0].Return = test.of
+		report := string(got[0].Report("jörg@example.net", &smtptest.Refusal{Code: test.code}))
+		if strings.Contains(report, "Hello.") != test.isWhole || !strings.Contains(report, "Final-Recipient: utf-8; jörg@example.net") {
+			t.Errorf("%+v:\n%s", test, report)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a refusal of 250 was taken")
+		}
+	}()
+	got[0].Report("bob@example.net", &smtptest.Refusal{Code: 250})
 }

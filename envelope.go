@@ -23,7 +23,7 @@ type Envelope struct {
 	Return     Return // how much of the mail reports bring back
 	EnvelopeID string // what reports call the mail, at most 100 octets as xtext; empty: its Message-ID, if any is asked for
 	Notify     Notify // the events to report of each recipient who has no Notify of his own
-	BestEffort bool   // of a server without DSN no reports are asked, which is else an error; Result.NoReports says so
+	BestEffort bool   // send without reports, rather than fail, where the server has no DSN; Result.NoReports tells
 
 	RequireTLS bool    // TLS with a certificate that is checked, on the whole way (RFC 8689)
 	Params     []Param // of MAIL, beyond these
@@ -210,13 +210,15 @@ func (e Envelope) check() error {
 	if _, err := e.mailCommand(); err != nil {
 		return within("Delivery", err)
 	}
-	if _, err := e.Notify.spell(); err != nil {
-		return &FieldError{"Delivery.Notify", err}
-	}
 	for i, recipient := range e.To {
 		field := fmt.Sprintf("Delivery.To[%d]", i)
 		if _, err := recipient.rcptCommand(true); err != nil {
 			return within(field, err)
+		}
+		if recipient.OriginalRecipient != "" {
+			if _, err := recipient.original(false); err != nil { // The longest form.
+				return &FieldError{field + ".OriginalRecipient", err}
+			}
 		}
 		if recipient.Alternative != "" {
 			if _, err := forwardPath(recipient.Alternative, false); err != nil {

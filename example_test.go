@@ -355,10 +355,9 @@ func ExampleEnvelope() {
 
 	message := exampleMessage("bob@example.net")
 	message.Delivery = smtp.Envelope{
-		From:       "bounces@example.com",
-		EnvelopeID: "invoice-17",
-		Notify:     smtp.NotifyFailure | smtp.NotifyDelay,
-		Return:     smtp.ReturnHeaders,
+		From:   "bounces@example.com",
+		Notify: smtp.NotifyFailure | smtp.NotifyDelay,
+		Return: smtp.ReturnHeaders,
 	}
 	_, err := mailer.Send(ctx, message)
 	fmt.Println(err, server.Messages()[0].From)
@@ -380,16 +379,14 @@ func ExampleParseReport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("envelope:", report.EnvelopeID)
-	fmt.Println("message:", report.MessageID)
+	fmt.Println("mail:", report.MessageID)
 	for _, r := range report.Recipients {
-		if r.Verdict == smtp.Failed && !r.Temporary() {
+		if r.Permanent() {
 			fmt.Println("do not write again to", r.Address(), "because", r.Diagnostic)
 		}
 	}
 	// Output:
-	// envelope: k3j4h5@example.com
-	// message: failure.postfix-3.10@client.test.example
+	// mail: failure.postfix-3.10@client.test.example
 	// do not write again to refuse+one=x@relay.example because 550 5.1.1 "<refuse1@relay.example>: no such mailbox here; 550-5.1.1 this reply has 550 5.1.1 three lines"
 }
 
@@ -406,11 +403,11 @@ func ExampleParseBounce() {
 		log.Fatal(err)
 	}
 	for _, r := range bounce.Recipients {
-		fmt.Println(bounce.Rule, r.Address(), r.Verdict, r.Temporary())
+		fmt.Println(bounce.Rule, r.Address(), r.Verdict, r.Permanent())
 	}
 	// Output:
-	// qmail bob@example.net failed false
-	// qmail carol@example.org failed true
+	// qmail bob@example.net failed true
+	// qmail carol@example.org failed false
 }
 
 // An answer, such as that somebody is out of office, is told from a person's mail.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/mail"
 	"net/textproto"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func (k ReportKind) String() string {
 // EnvelopeID or MessageID that nobody can guess. What is not told is zero.
 type Report struct {
 	Kind       ReportKind
-	EnvelopeID string // with which the mail was sent
+	EnvelopeID string // with which the mail was sent; +2B, +3D and +20 in it are taken for xtext
 	MessageID  string // of the mail, without brackets
 
 	ReportingMTA    TypedName // the server that tells
@@ -60,6 +61,8 @@ type Report struct {
 	Disposition *Disposition // of a DispositionNotification; else nil
 	Feedback    *Feedback    // of a FeedbackReport; else nil
 
+	Rule     string      // by which ParseBounce knew it; empty: a report that ParseReport has read
+	Header   mail.Header // of the report itself: its To may be an address for this one mail
 	Fields   mail.Header // what was said of the mail as a whole, with all of the above, unfolded
 	Returned mail.Header // that of the mail itself, unfolded; nil if it did not come back
 }
@@ -114,17 +117,24 @@ type RecipientReport struct {
 	Fields mail.Header // all that was said of the recipient, unfolded
 }
 
-// Address is the one that the mail was sent to, as far as it is told: that of the
-// OriginalRecipient, or else the FinalRecipient.
+// Address is that of the OriginalRecipient, or else of the FinalRecipient. Behind an
+// alias, that is one that the mail was not sent to.
 func (r RecipientReport) Address() string {
 	return cmp.Or(r.OriginalRecipient.Name, r.FinalRecipient.Name)
 }
 
-// Temporary tells whether the reason of a Delayed or Failed one is a passing one, by
-// its Status, or else by its Diagnostic: another mail later on may arrive.
+// Temporary tells whether a mail is Delayed, or has Failed for a passing reason, by its
+// Status or else its Diagnostic: another mail later on may arrive.
 func (r RecipientReport) Temporary() bool {
-	class := cmp.Or(r.Status.Class, r.Diagnostic.Status.Class, r.Diagnostic.Code/100)
-	return class == 4 && (r.Verdict == 0 || r.Verdict == Delayed || r.Verdict == Failed)
+	return r.Verdict == Delayed || r.class() == 4 && (r.Verdict == 0 || r.Verdict == Failed)
+}
+
+// Permanent tells whether a mail has Failed for a reason that another mail will meet as
+// well. A failure without any code is neither that nor Temporary.
+func (r RecipientReport) Permanent() bool { return r.Verdict == Failed && r.class() == 5 }
+
+func (r RecipientReport) class() int {
+	return cmp.Or(r.Status.Class, r.Diagnostic.Status.Class, r.Diagnostic.Code/100)
 }
 
 // Diagnostic is the reply that decided, taken apart.
@@ -135,8 +145,12 @@ type Diagnostic struct {
 	Text   string         // what is behind them, as a stranger wrote it; String is fit for a log
 }
 
-// String returns code, status and the escaped text, as in: 550 5.1.1 "no such user".
+// String returns code, status and the escaped text, as in: 550 5.1.1 "no such user". It
+// is empty if there is nothing.
 func (d Diagnostic) String() string {
+	if d == (Diagnostic{}) {
+		return ""
+	}
 	said := strconv.Quote(d.Text)
 	if d.Status != (EnhancedStatus{}) {
 		said = d.Status.String() + " " + said
@@ -161,6 +175,7 @@ func ParseReport(r io.Reader) (*Report, error) {
 		return nil, ErrNotReport
 	}
 	report := found.report
+	report.Header = found.header
 	if report.Returned == nil {
 		report.Returned = p.returned[found.within]
 	}
@@ -173,27 +188,30 @@ func ParseReport(r io.Reader) (*Report, error) {
 // firstIdentifier returns the first message identifier of a field, even one that lacks
 // its brackets.
 func firstIdentifier(value string) string {
-	if ids := identifiersIn(value); len(ids) > 0 {
-		return ids[0]
+	match := identifier.FindStringSubmatch(value)
+	if match == nil {
+		return ""
 	}
-	if ids := identifiersIn("<" + value + ">"); len(ids) == 1 {
-		return ids[0]
-	}
-	return ""
+	return clean(cmp.Or(match[1], match[2]))
 }
+
+// identifier is one in any script (RFC 6532, section 3.3).
+var identifier = regexp.MustCompile(`<([^<>\s]+)>|^([^<>\s]+@[^<>\s]+)$`)
 
 // reportParser looks for a report in a mail.
 type reportParser struct {
-	walk        format.Walk
-	isAutomatic bool                           // no human sent the message that is being read
-	found       *foundReport                   // the first part with the type of a report
-	likely      *foundReport                   // the first part that looks like one, under another type
-	returned    map[*format.Entity]mail.Header // of the messages that multiparts bring back
+	walk         format.Walk
+	header       mail.Header                    // of the message that is being read
+	isFromSystem bool                           // no person sent it
+	found        *foundReport                   // the first part with the type of a report
+	likely       *foundReport                   // the first part that looks like one, under another type
+	returned     map[*format.Entity]mail.Header // of the messages that multiparts bring back
 }
 
 // foundReport is a report, and the multipart that it is a part of.
 type foundReport struct {
 	report *Report
+	header mail.Header // of the message that it is in
 	within *format.Entity
 }
 
@@ -202,17 +220,19 @@ var errEnough = errors.New("the rest does not matter")
 
 func (p *reportParser) visit(e *format.Entity) error {
 	if e.Multipart == nil {
-		p.isAutomatic = isFromSystem(headerOf(e.Header))
+		p.header = headerOf(e.Header)
+		said := firstWord(p.header, "Auto-Submitted")
+		p.isFromSystem = isFromSystem(p.header) || said != "" && said != "no"
 	}
 	kind, subtype, _ := strings.Cut(e.Type, "/")
 	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.
 	var err error
 	switch read := reportReaders[subtype]; {
-	case read != nil && p.found == nil:
-		p.found, err = p.report(e, read)
+	case read != nil:
+		err = p.report(e, read)
 	case kind == "message", subtype == "rfc822-headers", subtype == "rfc822-header":
 		err = p.message(e)
-	case isPlain(e) && (p.isAutomatic || isReport(e.Multipart)):
+	case isPlain(e) && (p.isFromSystem || isReport(e.Multipart)):
 		err = p.text(e)
 	}
 	if err == nil && p.found != nil && (p.found.within == nil || p.returned[p.found.within] != nil) {
@@ -231,15 +251,29 @@ func (p *reportParser) text(e *format.Entity) error {
 	if err != nil && len(text) == 0 {
 		return err
 	}
-	blocks := blocksOf(e, text)
+	blocks := blocksOf(e, beforeCopy(text))
 	isBehind := func(f *foundReport) bool { return f != nil && f.within != nil && f.within == e.Multipart }
 	if len(blocks) > 0 && isMailHeader(blocks[0]) && p.returned[e.Multipart] == nil && (isBehind(p.found) || isBehind(p.likely)) {
 		p.returned[e.Multipart] = headerOf(blocks[0])
-	} else if report := likelyStatus(blocks); report != nil && p.likely == nil {
-		p.likely = &foundReport{report, e.Multipart}
+		return nil
+	}
+	for _, read := range []func([]format.Block) *Report{dispositionNotification, feedbackReport, likelyStatus} {
+		if report := read(blocks); report != nil && p.likely == nil {
+			p.likely = &foundReport{report, p.header, e.Multipart}
+		}
 	}
 	return nil
 }
+
+// beforeCopy returns what a text says before it goes on with a copy of another mail.
+func beforeCopy(text []byte) []byte {
+	if at := copyMarker.FindIndex(text); at != nil {
+		return text[:at[0]]
+	}
+	return text
+}
+
+var copyMarker = regexp.MustCompile(`(?im)^[ \t*=_-]*(?:(?:this|below|included|here)\b.{0,30})?(?:copy of (?:the|your)|(?:original|forwarded|unsent|returned) message|message headers? follow)`)
 
 // isPlain tells whether e may be text without a type, or with one of those that stand
 // for anything.
@@ -256,16 +290,20 @@ var reportReaders = map[string]func([]format.Block) *Report{
 	"feedback-report":          feedbackReport,
 }
 
-// report reads a part that has the type of a report.
-func (p *reportParser) report(e *format.Entity, read func([]format.Block) *Report) (*foundReport, error) {
+// report reads a part that has the type of a report. There may be one for each recipient.
+func (p *reportParser) report(e *format.Entity, read func([]format.Block) *Report) error {
 	text, err := p.walk.Fields(e)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if report := read(blocksOf(e, text)); report != nil {
-		return &foundReport{report, e.Multipart}, nil
+	switch report := read(blocksOf(e, text)); {
+	case report == nil:
+	case p.found == nil:
+		p.found = &foundReport{report, p.header, e.Multipart}
+	case p.found.within == e.Multipart && p.found.report.Kind == report.Kind:
+		p.found.report.Recipients = append(p.found.report.Recipients, report.Recipients...)
 	}
-	return nil, nil
+	return nil
 }
 
 // blocksOf reads the fields of a part. Where an empty line is missing, the first of them
@@ -301,10 +339,10 @@ func inUTF8(text []byte, charset string) []byte {
 // its header will do, and what it reports itself is of no interest.
 func (p *reportParser) message(e *format.Entity) error {
 	isReturned := p.found != nil || isReport(e.Multipart)
-	before := p.isAutomatic
-	defer func() { p.isAutomatic = before }()
+	header, fromSystem := p.header, p.isFromSystem
+	defer func() { p.header, p.isFromSystem = header, fromSystem }()
 	err := p.walk.Entity(e.Body(), func(inner *format.Entity) error {
-		if inner.Multipart == nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0 {
+		if inner.Multipart == nil && e.Multipart != nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0 {
 			p.returned[e.Multipart] = headerOf(inner.Header)
 		}
 		if isReturned {
@@ -326,7 +364,7 @@ func headerOf(b format.Block) mail.Header {
 	header := mail.Header{}
 	for _, field := range b {
 		name := textproto.CanonicalMIMEHeaderKey(field.Name)
-		header[name] = append(header[name], field.Value)
+		header[name] = append(header[name], string(inUTF8([]byte(field.Value), "")))
 	}
 	return header
 }

@@ -134,8 +134,9 @@ func inJSON(t *testing.T, v any) string {
 	return string(data)
 }
 
-// TestReportBounds: what a stranger sends costs neither memory without bounds nor a
-// panic, and a mail that cannot be read is not called no report.
+// TestReportBounds: what a stranger sends has bounds, and costs no more than linear time:
+// the like of these would else take minutes. A mail that cannot be read is not called no
+// report.
 func TestReportBounds(t *testing.T) {
 	t.Parallel()
 	const head = "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\n"
@@ -152,6 +153,9 @@ func TestReportBounds(t *testing.T) {
 		"deep multiparts":        {deep("multipart/mixed; boundary=%d", 100) + head + recipient, "not a report"},
 		"deep messages":          {strings.Repeat("Content-Type: message/rfc822\n\n", 100) + head + recipient, "not a report"},
 		"nested as it may be":    {strings.Repeat("Content-Type: message/rfc822\n\n", 8) + head + recipient, ""},
+		"nested once more":       {strings.Repeat("Content-Type: message/rfc822\n\n", 9) + head + recipient, "not a report"},
+		"likely, and early":      {"From: MAILER-DAEMON\n\n" + strings.Repeat("x\n", 100_000) + "\n" + recipient, ""},
+		"likely, and too late":   {"From: MAILER-DAEMON\n\n" + strings.Repeat("x\n", 200_000) + "\n" + recipient, "not a report"},
 		"just below":             {head + strings.Repeat(recipient, 10_000), ""},
 		"a large returned mail":  {head + recipient + "--b\nContent-Type: message/rfc822\n\nSubject: x\n\n" + strings.Repeat("x", 8<<20), ""},
 		"no recipient at all":    {head + strings.Repeat("Reporting-MTA:\n", 60_000), ""},
@@ -161,10 +165,7 @@ func TestReportBounds(t *testing.T) {
 		"a large line":           {strings.Repeat("x", 8<<20), "not a report"},
 		"a large text of daemon": {"From: MAILER-DAEMON\n\n" + strings.Repeat("Hello: you\n", 1<<18), "not a report"},
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
 		report, err := smtp.ParseReport(strings.NewReader(test.mail))
-		runtime.ReadMemStats(&after)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
@@ -176,6 +177,46 @@ func TestReportBounds(t *testing.T) {
 	if !errors.Is(err, errDisk) || errors.Is(err, smtp.ErrNotReport) {
 		t.Error(err)
 	}
+}
+
+// TestReportMemory: a mail of 64 MiB, of which nothing matters, is read in the memory
+// of its buffers.
+func TestReportMemory(t *testing.T) {
+	for name, head := range map[string]string{
+		"one line":        "From: MAILER-DAEMON\n\n",
+		"parts":           "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n",
+		"no boundary":     "Content-Type: multipart/report; boundary=b\n\n",
+		"returned":        "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\n",
+		"nested messages": strings.Repeat("Content-Type: message/rfc822\n\n", 8) + "Content-Type: multipart/mixed; boundary=b\n\n",
+	} {
+		for _, line := range []string{strings.Repeat("x", 4096), strings.Repeat("QUJD", 19) + "\n"} {
+			const size = 64 << 20
+			body := io.LimitReader(&repeated{line: line}, size)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := smtp.ParseReport(io.MultiReader(strings.NewReader(head), body))
+			runtime.ReadMemStats(&after)
+			if allocated := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, smtp.ErrNotReport) || allocated > 4<<20 {
+				t.Errorf("%s: %v, and %d octets were allocated for %d", name, err, allocated, size)
+			}
+			_, err = smtp.ParseBounce(io.MultiReader(strings.NewReader(head), io.LimitReader(&repeated{line: line}, size)))
+			if !errors.Is(err, smtp.ErrNotReport) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// repeated repeats a line.
+type repeated struct {
+	line string
+	at   int
+}
+
+func (e *repeated) Read(p []byte) (int, error) {
+	n := copy(p, e.line[e.at:])
+	e.at = (e.at + n) % len(e.line)
+	return n, nil
 }
 
 // deep nests n multiparts.

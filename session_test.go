@@ -161,5 +161,6 @@ func reportsOf(with map[string]string) (r smtp.Reports) {
 	if with["reports"] == "yes" {
 		r = smtp.Reports{Return: smtp.ReturnFull, Notify: smtp.NotifyDelay}
 	}
+	r.BestEffort = with["best-effort"] == "yes"
 	return r
 }

@@ -133,6 +133,7 @@ type Client struct {
 	result        *Result           // of the transaction under way; nil: there is none
 	body          BodyType          // of the one that Mail has begun
 	utf8          bool              // it has SMTPUTF8
+	notify        Notify            // of its recipients who have none of their own
 	silent        bool              // it asks no reports of a server that writes none
 	secrets       []*wire.Command   // what no reply may bring into a log or an error
 	answered      bool              // a reply came since this was last set to false
@@ -287,7 +288,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	}
 	a := c.group(ctx, s)[0]
 	if a.err == nil {
-		c.result, c.body, c.utf8, c.silent = result, e.Body, e.needsUTF8(), silent
+		c.result, c.body, c.utf8, c.notify, c.silent = result, e.Body, e.needsUTF8(), e.Notify, silent
 	}
 	return a.reply, a.err
 }
@@ -353,14 +354,15 @@ func (c *Client) declareSize(op string, mail *wire.Command, size int64) error {
 // Rcpt names one recipient of the transaction. The others are not touched if
 // the server refuses it.
 func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
-	asked := Envelope{To: []Recipient{r}}
-	silent := c.silent && c.result != nil && asked.asksReports()
+	asked := r
+	asked.Notify = cmp.Or(r.Notify, c.notify)
+	silent := c.silent && asked.asksReports()
 	if silent {
 		asked = asked.silent()
 	}
-	s, err := c.rcptStep(asked.To[0], c.utf8)
+	s, err := c.rcptStep(asked, c.utf8)
 	if err == nil {
-		err = c.offers(s.op, asked)
+		err = c.offers(s.op, Envelope{To: []Recipient{asked}})
 	}
 	switch {
 	case err != nil:

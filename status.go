@@ -53,7 +53,7 @@ func likelyStatus(blocks []format.Block) *Report {
 func newReport(kind ReportKind, b format.Block) *Report {
 	return &Report{
 		Kind:            kind,
-		EnvelopeID:      wire.DecodeXText(b.Get("original-envelope-id")), // Some servers leave it as it was in ENVID.
+		EnvelopeID:      wire.DecodeXText(clean(b.Get("original-envelope-id"))), // Some servers leave it as it was in ENVID.
 		ReportingMTA:    typedName(b.Get("reporting-mta")),
 		ReceivedFromMTA: typedName(b.Get("received-from-mta")),
 		Gateway:         typedName(cmp.Or(b.Get("dsn-gateway"), b.Get("mdn-gateway"))),
@@ -97,6 +97,8 @@ type statusBlocks struct {
 func (s *statusBlocks) take(b format.Block) {
 	names, isMessage := b.Has(recipientFields...), b.Has(messageFields...)
 	isNew := false // The last recipient is one of b.
+	first := ""    // the name of the field with which it began
+	isLast := index(b, "original-recipient") > index(b, "final-recipient")
 	for i, field := range b {
 		var begins bool
 		switch {
@@ -110,9 +112,10 @@ func (s *statusBlocks) take(b format.Block) {
 		case !isNew:
 			begins = slices.Contains(outcomeFields, field.Name) && s.last[field.Name]
 		default:
-			begins = s.isNext(b[i:])
+			begins = s.isNext(b[i:], first, isLast)
 		}
 		if begins {
+			first = field.Name
 			s.recipients, s.last = append(s.recipients, nil), map[string]bool{}
 		}
 		if s.last == nil {
@@ -136,14 +139,28 @@ func (s *statusBlocks) tell(field format.BlockField) {
 }
 
 // isNext tells whether the fields that follow are about another recipient than those
-// before them. An Original-Recipient may also follow its own Final-Recipient.
-func (s *statusBlocks) isNext(b format.Block) bool {
+// before them, without an empty line between them. Recipients begin with the same field,
+// which may be any, but that an Original-Recipient can be missing.
+func (s *statusBlocks) isNext(b format.Block, first string, isLast bool) bool {
 	name := b[0].Name
-	if name == "original-recipient" && !s.last[name] {
+	switch {
+	case slices.Contains(outcomeFields, first):
+		return name == first
+	case name == "original-recipient" && !s.last[name]:
 		isOver := s.last["final-recipient"] && (s.last["action"] || s.last["status"])
-		return isOver && len(b) > 1 && b[1].Name == "final-recipient"
+		return isOver && !isLast && len(b) > 1 && b[1].Name == "final-recipient"
 	}
 	return slices.Contains(recipientFields, name) && s.last[name]
+}
+
+// index returns where the last field of a name is; -1: there is none.
+func index(b format.Block, name string) int {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i].Name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // isMailHeader tells whether b is the header of a mail, and no part of a report.
@@ -184,13 +201,13 @@ func typedName(value string) TypedName {
 		value = format.WithoutComments(value)
 	}
 	kind, name := cutType(value)
-	return TypedName{kind, name}
+	return TypedName{kind, clean(name)}
 }
 
 // cutType takes the type off a value, if it has one.
 func cutType(value string) (kind, rest string) {
 	kind, rest, ok := strings.Cut(value, ";")
-	if kind = strings.TrimSpace(kind); ok && isType.MatchString(kind) {
+	if kind = format.WithoutComments(kind); ok && isType.MatchString(kind) {
 		return strings.ToLower(kind), strings.TrimSpace(rest)
 	}
 	return "", strings.TrimSpace(value)
@@ -202,17 +219,17 @@ var isType = regexp.MustCompile(`^[A-Za-z0-9_/-]*$`)
 // which it was in ORCPT, though only their like should see that.
 func addressName(value string) TypedName {
 	n := typedName(value)
-	if _, inner, ok := strings.Cut(n.Name, "<"); ok {
-		n.Name = inner
+	n.Name = strings.TrimRight(n.Name, "; ")
+	if name, ok := strings.CutSuffix(n.Name, ">"); ok {
+		n.Name = strings.TrimSpace(name[strings.LastIndex(name, "<")+1:])
 	}
-	n.Name, _, _ = strings.Cut(n.Name, ">")
-	n.Name = strings.TrimSpace(n.Name)
 	switch decoded := wire.DecodeXText(n.Name); {
 	case n.Type == "utf-8":
 		n.Name = wire.DecodeUTF8Address(n.Name) // RFC 6533, section 3.
 	case n.Type == "rfc822" && (strings.HasPrefix(decoded, `"`) || !strings.Contains(decoded, " ")): // Else "+20" is a tag.
 		n.Name = decoded
 	}
+	n.Name = clean(n.Name)
 	return n
 }
 
@@ -255,6 +272,6 @@ func diagnostic(value string) Diagnostic {
 }
 
 var (
-	replyCode     = regexp.MustCompile(`^[2-5]\d\d(?:[ -]\s*|$)`)
-	leadingStatus = regexp.MustCompile(`^\(?#?([245])\.(\d{1,3})\.(\d{1,3})(?:\)|[\s:]|$)`)
+	replyCode     = regexp.MustCompile(`^[2-5]\d\d(?:[ \t:-]\s*|$)`)
+	leadingStatus = regexp.MustCompile(`^[(\[]?#?([245])\.(\d{1,3})\.(\d{1,3})(?:[)\]]|[\s:,;]|$)`)
 )

@@ -226,11 +226,13 @@ func (s *session) ask(command, address string) error {
 	if refusal == nil {
 		return nil
 	}
-	if refusal.Code < 400 || refusal.Code > 599 {
+	if !refusal.isRefusal() {
 		refusal = &Refusal{Code: 554, Text: fmt.Sprintf("smtptest: a Refusal cannot have the code %d", refusal.Code)}
 	}
 	return &smtp.SMTPError{Code: refusal.Code, EnhancedCode: smtp.EnhancedCode(refusal.status()), Message: refusal.Text}
 }
+
+func (r *Refusal) isRefusal() bool { return r.Code >= 400 && r.Code <= 599 }
 
 func (r *Refusal) status() [3]int {
 	if r.Status == [3]int{} {

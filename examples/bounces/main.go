@@ -66,14 +66,14 @@ func sendAndFail(ctx context.Context, out io.Writer) ([]byte, error) {
 		Subject: "Invoice 17",
 		Text:    "It is attached.",
 		Delivery: smtp.Envelope{
-			EnvelopeID: "invoice-17", // Without one, reports call the mail by its Message-ID.
-			Notify:     smtp.NotifyFailure | smtp.NotifyDelay,
-			Return:     smtp.ReturnHeaders,
+			Notify: smtp.NotifyFailure | smtp.NotifyDelay,
+			Return: smtp.ReturnHeaders,
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
+	fmt.Fprintf(out, "mail %q\n", result.MessageID) // Reports call it so: keep it.
 	for _, r := range result.Recipients {
 		fmt.Fprintf(out, "sent to %s: %v\n", r.Address, r.Outcome)
 	}
@@ -84,26 +84,35 @@ func sendAndFail(ctx context.Context, out io.Writer) ([]byte, error) {
 // tell prints which mail failed, for whom, and why.
 func tell(out io.Writer, data []byte) error {
 	report, err := smtp.ParseReport(bytes.NewReader(data))
-	if err == nil {
-		fmt.Fprintf(out, "a %v of the mail %q, envelope %q\n", report.Kind, report.MessageID, report.EnvelopeID)
-		tellRecipients(out, report.Recipients)
-		return nil
+	if errors.Is(err, smtp.ErrNotReport) {
+		report, err = smtp.ParseBounce(bytes.NewReader(data))
 	}
-	if !errors.Is(err, smtp.ErrNotReport) {
-		return err
+	if errors.Is(err, smtp.ErrNotReport) {
+		return tellOther(out, data)
 	}
-	bounce, err := smtp.ParseBounce(bytes.NewReader(data))
-	if err == nil {
-		fmt.Fprintf(out, "a bounce of the mail %q, by the rule %s\n", bounce.MessageID, bounce.Rule)
-		tellRecipients(out, bounce.Recipients)
-		return nil
-	}
-	if !errors.Is(err, smtp.ErrNotReport) {
-		return err
-	}
-	message, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
 		return err
+	}
+	fmt.Fprintf(out, "a %v of the mail %q\n", report.Kind, report.MessageID)
+	for _, r := range report.Recipients {
+		fmt.Fprintf(out, "%s: %v", r.Address(), r.Verdict)
+		switch {
+		case r.Temporary():
+			fmt.Fprint(out, ", for a passing reason")
+		case r.Permanent():
+			fmt.Fprint(out, ", for good")
+		}
+		fmt.Fprintf(out, ": %v\n", r.Diagnostic)
+	}
+	return nil
+}
+
+// tellOther says who sent a mail that is no report.
+func tellOther(out io.Writer, data []byte) error {
+	message, err := mail.ReadMessage(bytes.NewReader(data))
+	if err != nil {
+		fmt.Fprintln(out, "no mail:", err)
+		return nil
 	}
 	switch smtp.ParseAutoSubmitted(message.Header) {
 	case smtp.AutoReplied:
@@ -114,14 +123,4 @@ func tell(out io.Writer, data []byte) error {
 		fmt.Fprintln(out, "a mail of a person")
 	}
 	return nil
-}
-
-func tellRecipients(out io.Writer, recipients []smtp.RecipientReport) {
-	for _, r := range recipients {
-		fmt.Fprintf(out, "%s: %v", r.Address(), r.Verdict)
-		if r.Temporary() {
-			fmt.Fprint(out, ", for a passing reason")
-		}
-		fmt.Fprintf(out, ": %v\n", r.Diagnostic)
-	}
 }

@@ -13,7 +13,7 @@ func TestRun(t *testing.T) {
 	}{
 		"server": {nil, []string{
 			"sent to bob@example.net: accepted", "sent to carol@example.org: accepted",
-			`envelope "invoice-17"`, `carol@example.org: failed: 550 5.1.1 "there is no mailbox of that name"`,
+			"a delivery-status of the mail", `carol@example.org: failed, for good: 550 5.1.1 "there is no mailbox of that name"`,
 		}},
 		"files": {[]string{
 			"../../testdata/report/servers/postfix-3.10-delay-delayed.eml",
@@ -21,7 +21,8 @@ func TestRun(t *testing.T) {
 			"../../testdata/report/bounces/out-of-office.eml",
 			"../../testdata/message/text.eml",
 			"../../testdata/message/notification.eml",
-		}, []string{"delayed, for a passing reason", "by the rule qmail", "an automatic answer", "a mail of a person", "a mail of some program"}},
+			"../../testdata/report/written/not-binary-garbage.eml",
+		}, []string{"delayed, for a passing reason", "bob@example.net: failed, for good", "no mail: ", "an automatic answer", "a mail of a person", "a mail of some program"}},
 	} {
 		var out strings.Builder
 		if err := run(t.Context(), test.files, &out); err != nil {

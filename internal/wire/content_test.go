@@ -312,6 +312,57 @@ func TestXText(t *testing.T) {
 	}
 }
 
+func TestDecodeXText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                "",
+		"bob@example.net": "bob@example.net",
+		"a+2Bb+3Dc+20d":   "a+b=c d",
+		"bob+ab@x":        "bob+ab@x", // not encoded
+		"a+2Bb+c":         "a+2Bb+c",
+		"a+2bb":           "a+2bb",
+		"a+2B=b":          "a+2B=b",
+		"a+2B b":          "a+2B b",
+		"a+40b":           "a+40b", // need not have been
+	} {
+		if got := wire.DecodeXText(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestUTF8Address(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ address, xtext, unitext string }{
+		{"bob@example.net", "bob@example.net", "bob@example.net"},
+		{"jörg@例え.example", `j\x{F6}rg@\x{4F8B}\x{3048}.example`, "jörg@例え.example"},
+		{`"a b+=\c"@x`, `"a\x{20}b\x{2B}\x{3D}\x{5C}c"@x`, `"a\x{20}b\x{2B}\x{3D}\x{5C}c"@x`},
+	} {
+		if got := wire.EncodeUTF8Address(test.address, false); got != test.xtext || wire.DecodeUTF8Address(got) != test.address {
+			t.Errorf("%q as xtext: %q", test.address, got)
+		}
+		if got := wire.EncodeUTF8Address(test.address, true); got != test.unitext || wire.DecodeUTF8Address(got) != test.address {
+			t.Errorf("%q as unitext: %q", test.address, got)
+		}
+	}
+	for _, left := range []string{`a\x{1B}b`, `a\x{D800}b`, `a\x{110000}b`, `a\x{2028}b`, `a\x{202E}b`, `a\x{zz}b`, `a\x{}b`} {
+		if got := wire.DecodeUTF8Address(left); got != left {
+			t.Errorf("%q became %q", left, got)
+		}
+	}
+	for value, isFit := range map[string]bool{"utf-8;jörg@x": true, "utf-8;j\u0085rg@x": false, "utf-8;j\xffrg@x": false} {
+		if _, err := wire.NewCommand("RCPT").UTF8().To("bob@example.net").Param("ORCPT", value).Bytes(); (err == nil) != isFit {
+			t.Errorf("%q: %v", value, err)
+		}
+		if _, err := wire.NewCommand("RCPT").To("bob@example.net").Param("ORCPT", value).Bytes(); err == nil {
+			t.Errorf("%q without SMTPUTF8", value)
+		}
+		if _, err := wire.NewCommand("RCPT").UTF8().To("bob@example.net").Param("X", value).Bytes(); err == nil {
+			t.Errorf("%q as the value of X", value)
+		}
+	}
+}
+
 // FuzzXText: a decoder written for this test reads the same octets back, and
 // what it reads is fit for a parameter.
 func FuzzXText(f *testing.F) {

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 )
 
 // EncodeXText encodes s as the xtext of RFC 3461, section 4: printable ASCII
@@ -57,7 +57,7 @@ var unescape = strings.NewReplacer("+20", " ", "+2B", "+", "+3D", "=")
 func DecodeUTF8Address(s string) string {
 	return embedded.ReplaceAllStringFunc(s, func(code string) string {
 		n, err := strconv.ParseInt(code[len(`\x{`):len(code)-1], 16, 32)
-		if r := rune(n); err == nil && utf8.ValidRune(r) && r >= ' ' && r != 0x7f {
+		if r := rune(n); err == nil && unicode.IsPrint(r) {
 			return string(r)
 		}
 		return code
