@@ -47,6 +47,11 @@ func ParseAutoSubmitted(header mail.Header) AutoSubmitted {
 	return 0
 }
 
+// isFromList tells whether a mail came by a mailing list.
+func isFromList(header mail.Header) bool {
+	return header.Get("List-Id") != "" || header.Get("List-Post") != "" || header.Get("X-Mailing-List") != ""
+}
+
 // firstWord returns what the value of a field begins with, in lower case.
 func firstWord(header mail.Header, name string) string {
 	words := strings.FieldsFunc(strings.ToLower(format.WithoutComments(header.Get(name))), func(r rune) bool { return r == ';' || r == ' ' || r == '\t' })

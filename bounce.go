@@ -19,7 +19,7 @@ import (
 // other mail is [ErrNotReport]: nothing is guessed. Recipients have a FinalRecipient.
 func ParseBounce(r io.Reader) (*Report, error) {
 	p := &bounceParser{}
-	if err := p.walk.Entity(r, p.visit); err != nil && err != errEnough {
+	if err := cmp.Or(p.walk.Entity(r, p.visit), p.walk.ReadError()); err != nil && err != errEnough {
 		return nil, fmt.Errorf("smtp: reading a bounce: %w", err)
 	}
 	rule, recipients := p.recipients()
@@ -32,11 +32,14 @@ func ParseBounce(r io.Reader) (*Report, error) {
 	}, nil
 }
 
+// maxBounce is how far a text is read. What failed comes first.
+const maxBounce = 64 << 10
+
 // bounceParser takes what matters out of a mail.
 type bounceParser struct {
 	walk     format.Walk
 	header   mail.Header // of the mail
-	text     string      // its first, with LF at the end of each line; empty: none so far
+	text     string      // its first; empty: none so far
 	returned mail.Header // nil: none so far
 }
 
@@ -46,17 +49,17 @@ func (p *bounceParser) visit(e *format.Entity) error {
 	}
 	switch {
 	case e.IsLeaf() && p.text == "" && (e.Type == "" || e.Type == "text/plain"):
-		text, err := io.ReadAll(io.LimitReader(e.Body(), maxLikely))
-		if err != nil && len(text) == 0 {
+		text, err := io.ReadAll(io.LimitReader(e.Body(), maxBounce))
+		if err != nil {
 			return err
 		}
 		text = inUTF8(text, e.Params["charset"])
-		p.text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text))
+		p.text = string(text)
 		blocks := format.Blocks(text)
 		if i := slices.IndexFunc(blocks, isMailHeader); i >= 0 {
 			p.returned = headerOf(blocks[i])
 		}
-	case p.text != "" && (strings.HasPrefix(e.Type, "message/") || e.Type == "text/rfc822-headers"):
+	case p.text != "" && (e.Type == "message/rfc822" || e.Type == "message/global" || e.Type == "text/rfc822-headers"):
 		return p.walk.Entity(e.Body(), func(inner *format.Entity) error {
 			p.returned = headerOf(inner.Header)
 			return errEnough
@@ -71,31 +74,39 @@ func (p *bounceParser) recipients() (rule string, list []RecipientReport) {
 	if !isFromSystem(p.header) {
 		return "", nil
 	}
-	verdict := Failed
-	text := string(beforeCopy([]byte(p.text)))
-	for _, r := range bounceRules {
-		if list = r.read(text); len(list) > 0 {
-			rule, verdict = r.name, r.verdict
-			break
-		}
-	}
-	if failed := p.failed(list, verdict); len(failed) > 0 {
+	rule, list = recipientsIn(string(beforeCopy([]byte(p.text))))
+	if failed := p.failed(list); len(failed) > 0 {
 		return "x-failed-recipients", failed
 	}
 	return rule, list
 }
 
+// recipientsIn finds the recipients that a text names, and by which rule.
+func recipientsIn(text string) (rule string, list []RecipientReport) {
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+	for _, r := range bounceRules {
+		if list := r.read(text); len(list) > 0 {
+			return r.name, list
+		}
+	}
+	return "", nil
+}
+
 // failed lists those in the header field, with what the text says of them.
-func (p *bounceParser) failed(told []RecipientReport, verdict Verdict) (list []RecipientReport) {
-	byName := map[string]RecipientReport{}
+func (p *bounceParser) failed(told []RecipientReport) (list []RecipientReport) {
+	verdict := Failed
+	byName, seen := map[string]RecipientReport{}, map[string]bool{}
 	for _, r := range told {
+		verdict = r.Verdict // Of a rule, all have the same.
 		byName[strings.ToLower(r.Address())] = r
 	}
 	for _, name := range strings.Split(strings.Join(p.header["X-Failed-Recipients"], ","), ",") {
-		if name = strings.TrimSpace(name); !isMailboxName(name) {
+		key := strings.ToLower(strings.TrimSpace(name))
+		if name = strings.TrimSpace(name); !isMailboxName(name) || seen[key] {
 			continue
 		}
-		r, ok := byName[strings.ToLower(name)]
+		seen[key] = true
+		r, ok := byName[key]
 		if !ok {
 			r = RecipientReport{Verdict: verdict, FinalRecipient: TypedName{Name: name}}
 		}
@@ -123,7 +134,7 @@ var (
 // bounceRules are tried in order.
 var bounceRules = []bounceRule{
 	// The qmail-send Bounce Message Format, by D. J. Bernstein: https://cr.yp.to/proto/qsbmf.txt
-	{name: "qmail", verdict: Failed, opening: opening(`Hi\. This is the [^\n]* at`), entry: addressInAngles, skips: true},
+	{name: "qmail", verdict: Failed, opening: regexp.MustCompile(`^\s*Hi\. This is the `), entry: addressInAngles, skips: true},
 	{name: "yahoo", verdict: Failed, opening: opening(`Unable to deliver message to the following address\(es\)\.`), entry: addressInAngles},
 	{name: "yahoo", verdict: Failed, opening: opening(`Sorry, we were unable to deliver your message to the following address(?:es)?\.`), entry: addressInAngles},
 	{name: "postfix", verdict: Failed, opening: opening(`This is the Postfix (?:[^\n]* )?program at host`), entry: addressInAngles, skips: true},
@@ -155,10 +166,14 @@ func (rule *bounceRule) read(text string) []RecipientReport {
 	if !rule.rest {
 		rest = nil
 	}
-	ofAll := strings.Join(strings.Fields(strings.Join(rest, " ")), " ")
+	ofAll := bounceEntry{said: rest}.report(rule.verdict)
 	var recipients []RecipientReport
 	for _, e := range entries {
-		recipients = append(recipients, e.report(rule.verdict, ofAll))
+		r := e.report(rule.verdict)
+		if r.Diagnostic == (Diagnostic{}) {
+			r.Diagnostic, r.Status = ofAll.Diagnostic, ofAll.Status
+		}
+		recipients = append(recipients, r)
 	}
 	return recipients
 }
@@ -214,14 +229,21 @@ func isMarker(line string) bool {
 		strings.HasPrefix(line, "Message headers follow") || strings.HasPrefix(line, "Below is a copy")
 }
 
-// report is what is said of a recipient, or of all of them.
-func (e bounceEntry) report(verdict Verdict, ofAll string) RecipientReport {
-	d := Diagnostic{Text: cmp.Or(strings.Join(strings.Fields(strings.Join(e.said, " ")), " "), ofAll)}
-	if match := replyCodeInText.FindStringSubmatch(d.Text); match != nil {
+// report reads what is said of a recipient.
+func (e bounceEntry) report(verdict Verdict) RecipientReport {
+	d := Diagnostic{Text: strings.Join(strings.Fields(strings.Join(e.said, " ")), " ")}
+	if match := replyInText.FindStringSubmatch(d.Text); match != nil {
 		d.Code, _ = strconv.Atoi(match[1])
+		if match[2] != "" {
+			d.Status = newStatus(match[1:])
+		}
 	}
-	d.Status = statusIn(d.Text)
+	if found := statusIn(d.Text); d.Status == (EnhancedStatus{}) && (d.Code == 0 || d.Code/100 == found.Class) {
+		d.Status = found
+	}
 	return RecipientReport{Verdict: verdict, FinalRecipient: TypedName{Name: e.address}, Status: d.Status, Diagnostic: d}
 }
 
-var replyCodeInText = regexp.MustCompile(`(?:^|[\s:(])([45]\d\d)[-: ]`)
+// replyInText finds a reply code where a server is quoted, and not a number among
+// words, with the enhanced status code behind it.
+var replyInText = regexp.MustCompile(`(?:^|[:(] ?)([45]\d\d)(?:[-: ]+\(?#?([245])\.(\d{1,3})\.(\d{1,3})\b)?[-: ]`)

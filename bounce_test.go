@@ -97,7 +97,7 @@ func FuzzParseBounce(f *testing.F) {
 			t.Errorf("%+v", bounce)
 		}
 		for _, r := range bounce.Recipients {
-			if _, err := smtp.ToASCII(r.Address()); err != nil || r.Verdict != smtp.Failed && r.Verdict != smtp.Delayed {
+			if !strings.Contains(r.Address(), "@") || r.Verdict != smtp.Failed && r.Verdict != smtp.Delayed {
 				t.Errorf("%q %v", r.Address(), r.Verdict)
 			}
 		}

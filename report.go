@@ -167,11 +167,13 @@ func (d Diagnostic) String() string {
 func ParseReport(r io.Reader) (*Report, error) {
 	p := &reportParser{returned: map[*format.Entity]mail.Header{}}
 	err := p.walk.Entity(r, p.visit)
-	if err != nil && err != errEnough {
-		return nil, fmt.Errorf("smtp: reading a report: %w", err)
-	}
 	found := cmp.Or(p.found, p.likely)
-	if found == nil {
+	switch readErr := p.walk.ReadError(); {
+	case readErr != nil && err != errEnough:
+		return nil, fmt.Errorf("smtp: reading a report: %w", readErr)
+	case found == nil && err != nil:
+		return nil, fmt.Errorf("smtp: reading a report: %w", err)
+	case found == nil:
 		return nil, ErrNotReport
 	}
 	report := found.report
@@ -196,13 +198,14 @@ func firstIdentifier(value string) string {
 }
 
 // identifier is one in any script (RFC 6532, section 3.3).
-var identifier = regexp.MustCompile(`<([^<>\s]+)>|^([^<>\s]+@[^<>\s]+)$`)
+var identifier = regexp.MustCompile(`<([^<>\s]+)>|^([^<>\s]+)$`)
 
 // reportParser looks for a report in a mail.
 type reportParser struct {
 	walk         format.Walk
 	header       mail.Header                    // of the message that is being read
 	isFromSystem bool                           // no person sent it
+	isBounce     bool                           // it says in words what ParseBounce knows
 	found        *foundReport                   // the first part with the type of a report
 	likely       *foundReport                   // the first part that looks like one, under another type
 	returned     map[*format.Entity]mail.Header // of the messages that multiparts bring back
@@ -223,6 +226,7 @@ func (p *reportParser) visit(e *format.Entity) error {
 		p.header = headerOf(e.Header)
 		said := firstWord(p.header, "Auto-Submitted")
 		p.isFromSystem = isFromSystem(p.header) || said != "" && said != "no"
+		p.isBounce = false
 	}
 	kind, subtype, _ := strings.Cut(e.Type, "/")
 	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.
@@ -232,7 +236,7 @@ func (p *reportParser) visit(e *format.Entity) error {
 		err = p.report(e, read)
 	case kind == "message", subtype == "rfc822-headers", subtype == "rfc822-header":
 		err = p.message(e)
-	case isPlain(e) && (p.isFromSystem || isReport(e.Multipart)):
+	case isInReport(e) && isPlain(e), p.isFromSystem && isText(e) && !isFromList(p.header):
 		err = p.text(e)
 	}
 	if err == nil && p.found != nil && (p.found.within == nil || p.returned[p.found.within] != nil) {
@@ -248,12 +252,15 @@ const maxLikely = 256 << 10
 // report brings back.
 func (p *reportParser) text(e *format.Entity) error {
 	text, err := io.ReadAll(io.LimitReader(e.Body(), maxLikely))
-	if err != nil && len(text) == 0 {
+	if err != nil {
 		return err
 	}
-	blocks := blocksOf(e, beforeCopy(text))
-	isBehind := func(f *foundReport) bool { return f != nil && f.within != nil && f.within == e.Multipart }
-	if len(blocks) > 0 && isMailHeader(blocks[0]) && p.returned[e.Multipart] == nil && (isBehind(p.found) || isBehind(p.likely)) {
+	text = beforeCopy(text)
+	if _, list := recipientsIn(string(text[:min(len(text), maxBounce)])); len(list) > 0 {
+		p.isBounce = true
+	}
+	blocks := blocksOf(e, text)
+	if len(blocks) > 0 && isMailHeader(blocks[0]) && p.returned[e.Multipart] == nil && p.isBehindReport(e) {
 		p.returned[e.Multipart] = headerOf(blocks[0])
 		return nil
 	}
@@ -275,13 +282,32 @@ func beforeCopy(text []byte) []byte {
 
 var copyMarker = regexp.MustCompile(`(?im)^[ \t*=_-]*(?:(?:this|below|included|here)\b.{0,30})?(?:copy of (?:the|your)|(?:original|forwarded|unsent|returned) message|message headers? follow)`)
 
-// isPlain tells whether e may be text without a type, or with one of those that stand
-// for anything.
-func isPlain(e *format.Entity) bool {
-	return e.IsLeaf() && (e.Type == "" || e.Type == "text/plain" || e.Type == "application/octet-stream" || strings.HasPrefix(e.Type, "multipart/"))
+// isText tells whether e is text that is not attached.
+func isText(e *format.Entity) bool {
+	return e.IsLeaf() && (e.Type == "" || e.Type == "text/plain" || strings.HasPrefix(e.Type, "multipart/")) &&
+		!strings.HasPrefix(strings.ToLower(e.Header.Get("content-disposition")), "attachment")
 }
 
-func isReport(e *format.Entity) bool { return e != nil && e.Type == "multipart/report" }
+// isPlain tells whether e may be a part of a report under the type of another thing.
+func isPlain(e *format.Entity) bool {
+	return e.IsLeaf() && (e.Type == "text/plain" || e.Type == "application/octet-stream") || isText(e)
+}
+
+// isInReport tells whether e is a part of a multipart/report, or of one of its parts.
+func isInReport(e *format.Entity) bool {
+	for within := e.Multipart; within != nil; within = within.Multipart {
+		if within.Type == "multipart/report" {
+			return true
+		}
+	}
+	return false
+}
+
+// isBehindReport tells whether a report was found in the same multipart before.
+func (p *reportParser) isBehindReport(e *format.Entity) bool {
+	is := func(f *foundReport) bool { return f != nil && f.within != nil && f.within == e.Multipart }
+	return is(p.found) || is(p.likely)
+}
 
 var reportReaders = map[string]func([]format.Block) *Report{
 	"delivery-status":          deliveryStatus,
@@ -335,14 +361,16 @@ func inUTF8(text []byte, charset string) []byte {
 	return decoded
 }
 
-// message looks into a message within the mail. If it is what a report brings back,
-// its header will do, and what it reports itself is of no interest.
+// message looks into a message within the mail. If it is what a report brings back, or a
+// bounce or an answer, its header will do, and what it reports itself is of no interest.
 func (p *reportParser) message(e *format.Entity) error {
-	isReturned := p.found != nil || isReport(e.Multipart)
-	header, fromSystem := p.header, p.isFromSystem
-	defer func() { p.header, p.isFromSystem = header, fromSystem }()
+	isAnswer := ParseAutoSubmitted(p.header) == AutoReplied && !isFromDaemon(p.header)
+	isReturned := p.found != nil || p.isBehindReport(e) || isInReport(e) || p.isBounce || isAnswer
+	header, isFromSystem, isBounce := p.header, p.isFromSystem, p.isBounce
+	defer func() { p.header, p.isFromSystem, p.isBounce = header, isFromSystem, isBounce }()
 	err := p.walk.Entity(e.Body(), func(inner *format.Entity) error {
-		if inner.Multipart == nil && e.Multipart != nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0 {
+		isFirst := inner.Multipart == nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0
+		if isFirst && (p.isBehindReport(e) || isInReport(e)) {
 			p.returned[e.Multipart] = headerOf(inner.Header)
 		}
 		if isReturned {

@@ -94,39 +94,76 @@ type statusBlocks struct {
 	returned   format.Block    // nil: not here
 }
 
-func (s *statusBlocks) take(b format.Block) {
-	names, isMessage := b.Has(recipientFields...), b.Has(messageFields...)
-	isNew := false // The last recipient is one of b.
-	first := ""    // the name of the field with which it began
-	isLast := index(b, "original-recipient") > index(b, "final-recipient")
-	for i, field := range b {
-		var begins bool
-		switch {
-		case slices.Contains(messageFields, field.Name) && !s.told[field.Name]:
+// take takes a block apart.
+func (s *statusBlocks) take(fields format.Block) {
+	b := &statusBlock{
+		fields:       fields,
+		names:        fields.Has(recipientFields...),
+		isMessage:    fields.Has(messageFields...),
+		hasAction:    fields.Has("action"),
+		hasStatus:    fields.Has("status"),
+		originalLast: index(fields, "original-recipient") > index(fields, "final-recipient"),
+	}
+	for i, field := range fields {
+		if slices.Contains(messageFields, field.Name) && !s.told[field.Name] {
 			s.tell(field)
 			continue
-		case s.last == nil:
-			begins = isRecipientField(field.Name) || names && !isMessage
-		case !isNew && names:
-			begins = s.last["final-recipient"] || s.last["original-recipient"]
-		case !isNew:
-			begins = slices.Contains(outcomeFields, field.Name) && s.last[field.Name]
-		default:
-			begins = s.isNext(b[i:], first, isLast)
 		}
+		begins := s.begins(b, i)
 		if begins {
-			first = field.Name
+			b.first = field.Name
 			s.recipients, s.last = append(s.recipients, nil), map[string]bool{}
 		}
 		if s.last == nil {
 			s.tell(field)
 			continue
 		}
-		isNew = isNew || begins || names
+		b.isNew = b.isNew || begins || b.names
 		last := &s.recipients[len(s.recipients)-1]
 		*last = append(*last, field)
 		s.last[field.Name] = true
 	}
+}
+
+// statusBlock is a block that is being taken apart.
+type statusBlock struct {
+	fields               format.Block
+	names                bool // it has a name of a recipient
+	isMessage            bool // it is about the mail as a whole, at least in part
+	hasAction, hasStatus bool
+	originalLast         bool   // in it, an Original-Recipient comes behind its Final-Recipient
+	isNew                bool   // the last recipient is one of this block
+	first                string // the name of the field with which that one began
+}
+
+// begins tells whether the field of b with that index is the first one of another
+// recipient than the last one.
+func (s *statusBlocks) begins(b *statusBlock, i int) bool {
+	name := b.fields[i].Name
+	switch {
+	case s.last == nil:
+		return isRecipientField(name) || (b.names || b.hasAction || b.hasStatus) && !b.isMessage
+	case b.isNew:
+		return s.isNext(b, i)
+	case b.names: // Or it goes on with one that an earlier block did not name.
+		return s.last["final-recipient"] || s.last["original-recipient"] || s.last["action"] && b.hasAction || s.last["status"] && b.hasStatus
+	}
+	return slices.Contains(outcomeFields, name) && s.last[name]
+}
+
+// isNext tells the same where there is no empty line before the field. Recipients begin
+// with the same field, which may be any, but that an Original-Recipient can be missing.
+func (s *statusBlocks) isNext(b *statusBlock, i int) bool {
+	name := b.fields[i].Name
+	switch {
+	case slices.Contains(outcomeFields, b.first):
+		return name == b.first
+	case name == "original-recipient" && !s.last[name]:
+		isOver := s.last["final-recipient"] && (s.last["action"] || s.last["status"])
+		isBefore := i+1 < len(b.fields) && b.fields[i+1].Name == "final-recipient"
+		return isOver && isBefore && !b.originalLast
+	}
+	return slices.Contains(recipientFields, name) && s.last[name]
 }
 
 // tell adds a field that is about the mail as a whole.
@@ -136,21 +173,6 @@ func (s *statusBlocks) tell(field format.BlockField) {
 	}
 	s.message = append(s.message, field)
 	s.told[field.Name] = true
-}
-
-// isNext tells whether the fields that follow are about another recipient than those
-// before them, without an empty line between them. Recipients begin with the same field,
-// which may be any, but that an Original-Recipient can be missing.
-func (s *statusBlocks) isNext(b format.Block, first string, isLast bool) bool {
-	name := b[0].Name
-	switch {
-	case slices.Contains(outcomeFields, first):
-		return name == first
-	case name == "original-recipient" && !s.last[name]:
-		isOver := s.last["final-recipient"] && (s.last["action"] || s.last["status"])
-		return isOver && !isLast && len(b) > 1 && b[1].Name == "final-recipient"
-	}
-	return slices.Contains(recipientFields, name) && s.last[name]
 }
 
 // index returns where the last field of a name is; -1: there is none.
@@ -173,7 +195,7 @@ func recipientReport(b format.Block) RecipientReport {
 	r := RecipientReport{
 		FinalRecipient:    addressName(b.Get("final-recipient")),
 		OriginalRecipient: addressName(b.Get("original-recipient")),
-		Status:            statusIn(b.Get("status")),
+		Status:            cmp.Or(statusIn(format.WithoutComments(b.Get("status"))), statusIn(b.Get("status"))),
 		RemoteMTA:         typedName(b.Get("remote-mta")),
 		Diagnostic:        diagnostic(b.Get("diagnostic-code")),
 		LastAttempt:       format.ParseDate(b.Get("last-attempt-date")),
@@ -238,7 +260,7 @@ func statusIn(value string) EnhancedStatus {
 	return newStatus(enhancedStatus.FindStringSubmatch(value))
 }
 
-var enhancedStatus = regexp.MustCompile(`(?:^|[^\d.])([245])\.(\d{1,3})\.(\d{1,3})(?:$|\D)`)
+var enhancedStatus = regexp.MustCompile(`(?:^|[^\d.])([245])\.(\d{1,3})\.(\d{1,3})(?:$|\.?(?:$|[^\d.]))`)
 
 func newStatus(match []string) EnhancedStatus {
 	if match == nil {

@@ -14,23 +14,44 @@ import (
 // What is read of a mail of a stranger, at most.
 const (
 	maxFields   = 1 << 20  // octets of fields in all
+	maxLines    = 100_000  // of the fields of a report
+	maxBoundary = 200      // octets; RFC 2046, section 5.1.1 allows 70
 	maxParts    = 1000     // in all
 	maxPreamble = 64 << 10 // octets of a multipart that may have no parts
 	maxNested   = 10       // multiparts and messages within each other
 )
 
 var (
-	errFields = errors.New("there is over 1 MiB of fields")
+	errFields = errors.New("there is over 1 MiB of fields, or over 100,000 lines")
 	errParts  = errors.New("there are over 1000 parts")
 )
 
 // Walk goes through the parts of a mail that somebody else wrote (RFC 2045), however
 // broken it is.
 type Walk struct {
-	octets int // of fields, so far
-	parts  int // so far
-	nested int // now
+	source *source // of the whole mail
+	octets int     // of fields, so far
+	parts  int     // so far
+	nested int     // now
 }
+
+// source remembers why the mail could not be read.
+type source struct {
+	io.Reader
+	err error // nil: it could, so far
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// ReadError is why the mail could not be read, which is another matter than why it
+// was not understood.
+func (w *Walk) ReadError() error { return w.source.err }
 
 // Entity is a message or a part of one.
 type Entity struct {
@@ -39,6 +60,7 @@ type Entity struct {
 	Type      string            // the media type, in lower case; empty: not told
 	Params    map[string]string // of the type
 
+	source *source
 	body   io.Reader
 	isLeaf bool // it has no parts
 }
@@ -50,6 +72,10 @@ func (e *Entity) IsLeaf() bool { return e.isLeaf }
 // its parts, in order, until visit returns an error. What visit reads of a multipart
 // is not visited.
 func (w *Walk) Entity(r io.Reader, visit func(*Entity) error) error {
+	if w.source == nil {
+		w.source = &source{Reader: r}
+		r = w.source
+	}
 	return w.entity(r, nil, visit)
 }
 
@@ -66,12 +92,12 @@ func (w *Walk) entity(r io.Reader, within *Entity, visit func(*Entity) error) er
 		return err
 	}
 	body := &part{lines: l}
-	e := &Entity{Multipart: within, Header: header, body: body}
+	e := &Entity{Multipart: within, Header: header, source: w.source, body: body}
 	e.Type, e.Params = contentType(header.Get("content-type"))
-	if strings.HasPrefix(e.Type, "multipart/") {
-		body.boundary = e.Params["boundary"]
+	if b := e.Params["boundary"]; b != "" && len(b) <= maxBoundary && strings.HasPrefix(e.Type, "multipart/") {
+		body.boundary = []byte("--" + b)
 	}
-	e.isLeaf = body.boundary == ""
+	e.isLeaf = body.boundary == nil
 	if err := visit(e); err != nil || e.isLeaf {
 		return err
 	}
@@ -82,7 +108,7 @@ func (w *Walk) entity(r io.Reader, within *Entity, visit func(*Entity) error) er
 		}
 		if !body.ended {
 			if i == 0 { // There is no boundary anywhere.
-				err = visit(&Entity{Multipart: e, isLeaf: true, body: bytes.NewReader(preamble)})
+				err = visit(&Entity{Multipart: e, source: w.source, isLeaf: true, body: bytes.NewReader(preamble)})
 			}
 			break
 		}
@@ -109,7 +135,7 @@ func (w *Walk) header(l *lines, isMessage bool) (Block, error) {
 		if err != nil {
 			return nil, err
 		}
-		if w.octets += len(line); w.octets > maxFields {
+		if w.octets += len(line) + 1; w.octets > maxFields {
 			return nil, errFields
 		}
 		switch isBlank := len(bytes.TrimSpace(line)) == 0; {
@@ -141,15 +167,31 @@ func contentType(value string) (mediaType string, params map[string]string) {
 
 var parameter = regexp.MustCompile(`;\s*([\w-]+)\s*=\s*(?:"([^"]*)"?|([^";]*))`)
 
-// Body is what e holds, without its transfer encoding.
-func (e *Entity) Body() io.Reader {
+// Body is what e holds, without its transfer encoding, as far as that is right.
+func (e *Entity) Body() io.Reader { return tolerant{e.decode(e.body), e.source} }
+
+// tolerant ends where a transfer encoding is broken.
+type tolerant struct {
+	io.Reader
+	source *source
+}
+
+func (t tolerant) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	if err != nil && t.source.err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (e *Entity) decode(r io.Reader) io.Reader {
 	encoding := strings.FieldsFunc(e.Header.Get("content-transfer-encoding"), func(r rune) bool { return r != '-' && !isAlphanumeric(r) })
 	if len(encoding) == 0 {
-		return e.body
+		return r
 	}
 	var h message.Header
 	h.Set("Content-Transfer-Encoding", encoding[0])
-	decoded, _ := message.New(h, e.body) // An unknown encoding is left.
+	decoded, _ := message.New(h, r) // An unknown encoding is left.
 	return decoded.Body
 }
 
@@ -163,12 +205,10 @@ func (w *Walk) Fields(e *Entity) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.octets += len(raw); w.octets > maxFields {
+	if w.octets += len(raw); w.octets > maxFields || bytes.Count(raw, []byte("\n")) > maxLines {
 		return nil, errFields
 	}
-	encoded := *e
-	encoded.body = bytes.NewReader(raw)
-	if decoded, err := io.ReadAll(encoded.Body()); err == nil {
+	if decoded, err := io.ReadAll(e.decode(bytes.NewReader(raw))); err == nil {
 		return decoded, nil
 	}
 	return raw, nil

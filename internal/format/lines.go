@@ -3,7 +3,6 @@ package format
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 )
 
@@ -13,6 +12,7 @@ type lines struct {
 	r    *bufio.Reader
 	end  byte   // of a line; zero: not known yet
 	held []byte // a line that was given back; nil: none
+	near int    // lines that come before a field
 }
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, 4<<10)} }
@@ -30,9 +30,10 @@ func (l *lines) next() (line []byte, more bool, err error) {
 			l.end = '\r'
 		}
 	}
+	l.near--
 	line, err = l.r.ReadSlice(l.end)
 	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
+	case err == bufio.ErrBufferFull && len(line) == l.r.Size(): // A reader below may have such an error, too.
 		return line, true, nil
 	case err != nil && (err != io.EOF || len(line) == 0):
 		return nil, false, err
@@ -57,10 +58,16 @@ func (l *lines) whole(limit int) ([]byte, error) {
 
 // fieldIsNear tells whether a field comes before an empty line, in what is at hand.
 func (l *lines) fieldIsNear() bool {
+	if l.near > 0 { // It was seen already.
+		return true
+	}
 	ahead, _ := l.r.Peek(l.r.Size() / 4)
-	for {
+	for n := 1; ; n++ {
 		line, rest, ended := bytes.Cut(ahead, []byte{l.end})
 		if _, _, isField := cutField(line); isField || !ended || len(bytes.TrimSpace(line)) == 0 {
+			if isField && ended {
+				l.near = n
+			}
 			return isField && ended
 		}
 		ahead = rest
@@ -71,7 +78,7 @@ func (l *lines) fieldIsNear() bool {
 // end of each line.
 type part struct {
 	*lines
-	boundary string // empty: there is none, and it ends with the lines
+	boundary []byte // with the hyphens before it; nil: there is none, and it ends with the lines
 	pending  []byte // of the line that is being read
 	buffer   []byte
 	inLine   bool // the next piece does not begin a line
@@ -89,7 +96,7 @@ func (p *part) Read(b []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if !p.inLine && p.boundary != "" && p.isBoundary(line) {
+		if !p.inLine && p.boundary != nil && p.isBoundary(line) {
 			p.ended = true
 			continue
 		}
@@ -106,7 +113,7 @@ func (p *part) Read(b []byte) (int, error) {
 }
 
 func (p *part) isBoundary(line []byte) bool {
-	rest, ok := bytes.CutPrefix(line, []byte("--"+p.boundary))
+	rest, ok := bytes.CutPrefix(line, p.boundary)
 	if !ok {
 		return false
 	}
