@@ -253,6 +253,7 @@ func (o *outlet) put(b wire.Block) (int, error) {
 	n, err := o.client.link.write(b.Octets, o.client.opts.Timeouts.DataBlock)
 	if err == nil {
 		o.written += int64(b.Content)
+		o.client.octets += int64(b.Content)
 	}
 	o.client.opts.Trace.content(o.ctx, o.written, o.total)
 	return n, err

@@ -22,6 +22,15 @@ type login struct {
 
 type attempt struct{ over chan struct{} }
 
+// refusal is what the server said to our credentials since some time, if it refused
+// them: it would again. Mailer.mu is held.
+func (l *login) refusal(begun time.Time) error {
+	if l.refused == nil || begun.After(l.refusedAt) {
+		return nil
+	}
+	return l.refused
+}
+
 const waited = "another session has not come to the end of its authentication"
 
 // authenticate proves who we are, if that is asked for, on a session that was
@@ -34,11 +43,11 @@ func (m *Mailer) authenticate(ctx context.Context, c *Client, begun time.Time) e
 	defer timeout.Stop()
 	for {
 		m.mu.Lock()
-		before, refused := m.login.attempt, m.login.refused
+		before, err := m.login.attempt, m.login.refusal(begun)
 		switch {
-		case refused != nil && !begun.After(m.login.refusedAt):
+		case err != nil:
 			m.mu.Unlock()
-			return refused
+			return err
 		case before == nil:
 			return m.attempt(ctx, c)
 		}

@@ -46,38 +46,48 @@ type Mailer struct {
 	Auth      []Mechanism // best first; nil: no authentication
 	Options   Options     // of each session
 
+	MaxConns    int           // sessions at once, those of Dial aside; zero: 5
+	MaxIdle     int           // sessions that wait for the next mail; zero: 2, negative: none
+	MaxMessages int           // mails in one session; zero: as many as the server takes
+	IdleTimeout time.Duration // after which an idle session ends; zero: 30 s
+	MaxAge      time.Duration // after which a session takes no further mail; zero: 10 min, negative: any
+	Limiter     Limiter       // asked before each mail; nil: there is no limit
+
 	// DialContext makes the connections, as through a proxy. If nil, a net.Dialer
 	// does. It changes nothing about TLS and credentials, and TLS that it makes
 	// itself does not count.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	pool    pool
 	mu      sync.Mutex
-	idle    []*idleSession // whoever takes a session out owns it
-	ending  sync.WaitGroup // sessions that say goodbye
-	closed  bool
 	tickets tls.ClientSessionCache // of TLS; nil: none yet
 	login   login
 }
 
-// What is kept between mails. A server should wait 5 minutes for the next one
-// (RFC 5321, section 4.5.3.2.7); many wait for less.
-const (
-	maxIdle     = 2
-	idleTimeout = 30 * time.Second
-	quitTimeout = 5 * time.Second
-)
-
-// idleSession is a session that waits for the next mail.
-type idleSession struct {
-	client *Client
-	timer  *time.Timer
+// Limiter holds a mail up until it may be sent, as [golang.org/x/time/rate.Limiter] does.
+// Its error is that of the mail.
+type Limiter interface {
+	Wait(ctx context.Context) error
 }
 
-// Send sends a message, over a session that is idle or else a new one. The
-// result is never nil; the error is nil only if every recipient was accepted.
-// What cannot be sent is found before the server is even dialled.
+// settings are those of the pool. A server should wait 5 minutes for the next mail (RFC
+// 5321, section 4.5.3.2.7); many wait for less, and take 3 to 20 sessions of an account.
+func (m *Mailer) settings() poolSettings {
+	return poolSettings{
+		conns:       cmp.Or(max(m.MaxConns, 0), 5),
+		idle:        max(cmp.Or(m.MaxIdle, 2), 0),
+		messages:    m.MaxMessages,
+		idleTimeout: cmp.Or(max(m.IdleTimeout, 0), 30*time.Second),
+		age:         cmp.Or(m.MaxAge, 10*time.Minute),
+	}
+}
+
+// Send sends a message, over a session that is idle or else a new one, for which it may
+// have to wait. The result is never nil; the error is nil only if every recipient was
+// accepted. What cannot be sent is found before the server is even dialled.
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 	result, err := m.send(ctx, message)
+	m.pool.count(result)
 	m.Options.Trace.done(ctx, result, err)
 	return result, err
 }
@@ -88,36 +98,96 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 	if o.err != nil {
 		return o.outcome()
 	}
-	c, err := m.takeIdle()
-	if err != nil {
+	if err := m.pool.enter(m.settings()); err != nil {
 		o.result.settle(NotSent, Reply{}, err)
 		return o.result, err
 	}
-	if c != nil {
-		if m.sendOver(ctx, c, o) {
-			o.renew()
-		} else {
-			o.reopen()
-		}
-	}
+	defer m.pool.leave()
+	begun, limiter, fresh := time.Now(), m.Limiter, false
 	for len(o.left) > 0 {
-		if c, err = m.Dial(ctx); err != nil {
+		c, isNew, err := m.session(ctx, begun, limiter, fresh)
+		if err != nil {
 			o.result.settle(NotSent, Reply{}, err)
 			break
 		}
-		m.sendOver(ctx, c, o)
-		if c.mails == 0 {
-			break // Another session would be no better.
+		limiter = nil // It was asked.
+		died := m.sendOver(ctx, c, o)
+		switch {
+		case died && !isNew && !fresh:
+			fresh = true
+			o.again()
+		case isNew && c.mails == 0:
+			return o.outcome() // Another session would be no better.
+		default:
+			o.reopen() // for whom this one had no room: no second try, but the rest of the first
 		}
-		o.reopen() // for whom this one had no room: no second try, but the rest of the first
 	}
 	return o.outcome()
 }
 
-// sendOver sends a message over c, keeps c if it is still good, and tells whether
-// it was not any more to begin with.
+// session takes a session out of the pool, or makes one there. A server that takes no
+// more is left in peace if one of the others will come free.
+func (m *Mailer) session(ctx context.Context, begun time.Time, limiter Limiter, fresh bool) (c *Client, isNew bool, err error) {
+	for waited := false; ; waited = true {
+		c, err := m.pool.take(ctx, fresh, waited)
+		if err == nil && limiter != nil {
+			err = m.admit(ctx, limiter, c)
+			limiter = nil
+		}
+		if err != nil || c != nil {
+			return c, false, err
+		}
+		c, others, err := m.fill(ctx, begun)
+		if err == nil || !others || !isBusy(err) {
+			return c, true, err
+		}
+		fresh = false
+	}
+}
+
+// admit asks the limiter, while it holds a session or room for one.
+func (m *Mailer) admit(ctx context.Context, limiter Limiter, c *Client) error {
+	err := errors.New("the Limiter did not return")
+	defer func() {
+		switch {
+		case err == nil:
+		case c != nil:
+			m.pool.giveBack(ctx, c)
+		default:
+			m.pool.failed(nil)
+		}
+	}()
+	if err = limiter.Wait(ctx); err != nil {
+		err = &Error{Op: "Send", Err: fmt.Errorf("the Limiter did not admit it: %w", err), transient: ctx.Err() != nil}
+	}
+	return err
+}
+
+// fill opens a session where there is room, and tells if it could not whether there are
+// others.
+func (m *Mailer) fill(ctx context.Context, begun time.Time) (c *Client, others bool, err error) {
+	err = errors.New("Dial did not return")
+	defer func() {
+		if err != nil {
+			others = m.pool.failed(err)
+		}
+	}()
+	m.mu.Lock()
+	err = m.login.refusal(begun)
+	m.mu.Unlock()
+	if err == nil {
+		c, err = m.dial(ctx, begun)
+	}
+	if err == nil {
+		m.pool.opened()
+	}
+	return c, false, err
+}
+
+// sendOver sends a message over c, gives c back, and tells whether it was not good any
+// more to begin with.
 func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died bool) {
-	defer m.keep(ctx, c)
+	defer m.pool.giveBack(ctx, c)
 	c.answered = false
 	c.send(ctx, o, nil)
 	return stale(ctx, c, o.result.cause())
@@ -134,15 +204,19 @@ func stale(ctx context.Context, c *Client, err error) bool {
 
 // Dial returns a new session that is ready for Send: connected, under TLS and
 // authenticated as the Mailer says. It is the caller's to Quit or Close.
-func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
+func (m *Mailer) Dial(ctx context.Context) (*Client, error) { return m.dial(ctx, time.Now()) }
+
+// dial makes a session for a call that was begun at some time: credentials that were
+// refused since then are not tried again.
+func (m *Mailer) dial(ctx context.Context, begun time.Time) (*Client, error) {
 	to, err := m.server()
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.open(ctx, to)
+	c, err := m.open(ctx, to, begun)
 	if c != nil && c.fallBack && ctx.Err() == nil {
 		to.tls = TLSNone
-		c, err = m.open(ctx, to)
+		c, err = m.open(ctx, to, begun)
 	}
 	if err != nil {
 		return nil, err
@@ -152,8 +226,7 @@ func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
 
 // open makes a session, and returns it closed beside an error if it cannot be
 // brought to where mail can be sent.
-func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
-	begun := time.Now()
+func (m *Mailer) open(ctx context.Context, to server, begun time.Time) (*Client, error) {
 	opts := m.Options
 	opts.ServerName = cmp.Or(opts.ServerName, to.host)
 	conn, err := m.connect(ctx, to)
@@ -162,6 +235,7 @@ func (m *Mailer) open(ctx context.Context, to server) (*Client, error) {
 		return nil, err
 	}
 	c := NewClient(conn, &opts)
+	c.begun = time.Now()
 	// Behind a dialer of the caller's, TLS may be that of a proxy, and a loopback
 	// address a tunnel: neither protects the way to the server.
 	c.tls = nil
@@ -303,81 +377,46 @@ func isLocal(addr net.Addr) bool {
 	return false
 }
 
-// takeIdle returns the session that was used last, or nil if there is none.
-func (m *Mailer) takeIdle() (*Client, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed)}
-	}
-	if len(m.idle) == 0 {
-		return nil, nil
-	}
-	last := m.idle[len(m.idle)-1]
-	m.idle = m.idle[:len(m.idle)-1]
-	last.timer.Stop()
-	return last.client, nil
-}
-
-// keep puts a session that is still good aside for the next mail, or ends it.
-func (m *Mailer) keep(ctx context.Context, c *Client) {
-	// A transaction is left only after a panic of the caller's own code, a reply
-	// only by a server that would confuse the next mail.
-	if c.failure != nil || c.result != nil || c.replies.Buffered() > 0 {
-		c.Close()
-		return
-	}
-	m.mu.Lock()
-	if m.closed || c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails {
-		m.mu.Unlock()
+// Verify tells whether the settings are right: it does all but send a mail. Its errors
+// are those of Dial.
+func (m *Mailer) Verify(ctx context.Context) error {
+	c, err := m.Dial(ctx)
+	if err == nil {
 		quit(ctx, c)
-		return
 	}
-	defer m.mu.Unlock()
-	session := &idleSession{client: c}
-	timeout := idleTimeout
-	if len(m.idle) >= maxIdle {
-		timeout = 0
-	}
-	session.timer = time.AfterFunc(timeout, func() { m.expire(session) })
-	m.idle = append(m.idle, session)
+	return err
 }
 
-// expire ends a session that was idle for too long.
-func (m *Mailer) expire(session *idleSession) {
-	m.mu.Lock()
-	i := slices.Index(m.idle, session)
-	if i < 0 {
-		m.mu.Unlock()
-		return
+// Clone returns a Mailer with the same settings, and sessions of its own.
+func (m *Mailer) Clone() *Mailer {
+	clone := &Mailer{
+		Addr: m.Addr, TLS: m.TLS, TLSConfig: m.TLSConfig, Auth: slices.Clone(m.Auth), Options: m.Options,
+		MaxConns: m.MaxConns, MaxIdle: m.MaxIdle, MaxMessages: m.MaxMessages, IdleTimeout: m.IdleTimeout, MaxAge: m.MaxAge,
+		Limiter: m.Limiter, DialContext: m.DialContext,
 	}
-	m.idle = slices.Delete(m.idle, i, i+1)
-	m.ending.Add(1)
-	m.mu.Unlock()
-	defer m.ending.Done()
-	quit(context.Background(), session.client)
+	clone.Options.Disable = slices.Clone(m.Options.Disable)
+	return clone
 }
 
-// Close ends the sessions that are idle, within 5 s, and makes later calls of
-// Send fail. It does not wait for those under way, nor for sessions of Dial.
+// Stats returns the numbers of now. It is cheap.
+func (m *Mailer) Stats() Stats { return m.pool.snapshot() }
+
+// Shutdown makes later calls of Send fail, waits for the mails under way and those that
+// wait for a session, and then ends all sessions, as Close does. If ctx ends before, it
+// returns an error, and they go on.
+func (m *Mailer) Shutdown(ctx context.Context) error {
+	if err := m.pool.drain(ctx); err != nil {
+		return err
+	}
+	return m.Close()
+}
+
+// Close ends the sessions that are idle, within 5 s, and makes later calls of Send fail,
+// and those that still wait for a session. It does not wait for mails under way, nor
+// for sessions of Dial.
 func (m *Mailer) Close() error {
-	m.mu.Lock()
-	m.closed = true
-	for _, session := range m.idle {
-		session.timer.Stop()
-		m.ending.Go(func() { quit(context.Background(), session.client) })
-	}
-	m.idle = nil
-	m.mu.Unlock()
-	m.ending.Wait()
+	m.pool.close()
 	return nil
-}
-
-// quit ends a session politely; what the server says to that changes nothing.
-func quit(ctx context.Context, c *Client) {
-	ctx, cancel := context.WithTimeout(ctx, quitTimeout)
-	defer cancel()
-	c.Quit(ctx)
 }
 
 // ParseURL returns a Mailer for smtp://user:password@host:port, on port 587 if

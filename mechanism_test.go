@@ -307,7 +307,7 @@ func TestOneLoginAtATime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			attempts, under, most := 0, 0, 0
-			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.Plain("ann", "secret")}}
+			mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.Plain("ann", "secret")}, MaxConns: 20}
 			mailer.Options.PlaintextAuth = true
 			mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()

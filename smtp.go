@@ -118,6 +118,8 @@ type Client struct {
 	trusted bool // no one can listen on the connection
 	block   []byte
 
+	begun         time.Time // by a Mailer
+	octets        int64     // of content so far
 	greeted       bool
 	extensions    map[string]string // by upper-case keyword; nil before EHLO
 	limits        limits            // of what the server takes

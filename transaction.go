@@ -84,6 +84,22 @@ func (o *outgoing) outcome() (*Result, error) {
 	return o.result, o.result.err()
 }
 
+// again takes back that the end of a session kept the mail from recipients, of whom it
+// is certain that they did not get it: they are left for another session.
+func (o *outgoing) again() {
+	o.left, o.fits, o.silent = nil, false, nil
+	for i, recipient := range o.result.Recipients {
+		var e *Error
+		ended := errors.As(recipient.Err, &e) && e.Temporary() && (e.Reply.Code == 0 || e.Reply.Code == 421)
+		if ended && recipient.Outcome != Accepted {
+			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
+			if o.same[i] == i {
+				o.left = append(o.left, i)
+			}
+		}
+	}
+}
+
 // reopen takes back that the limits of a session kept the mail from recipients:
 // they are left for another session.
 func (o *outgoing) reopen() {

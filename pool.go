@@ -1,0 +1,398 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The time in which a pool opens no further session after the server has said that it
+// has enough of them. It doubles each time.
+const (
+	minBackOff = time.Second
+	maxBackOff = time.Minute
+)
+
+const quitTimeout = 5 * time.Second
+
+// pool is the sessions of a Mailer. Whoever takes one out owns it until he gives it
+// back. Those who wait for one are served in their order.
+type pool struct {
+	mu       sync.Mutex
+	settings poolSettings
+	idle     []*idleSession // the one that was used last is the last
+	open     int            // sessions, with those that are being opened or ended
+	waiting  []waiter
+
+	backOff time.Duration // how long the last pause was; zero: as many sessions as the settings allow
+	pause   time.Time     // until then, no more than most, and then one more
+	most    int
+	wake    *time.Timer // at the end of the pause
+
+	using   int           // calls that may take sessions
+	unused  chan struct{} // closed once using is zero; nil: nobody wants to know
+	closing bool          // there are to be no more calls
+	closed  bool          // and those under way get no session any more
+	ending  sync.WaitGroup
+	stats   Stats
+}
+
+// poolSettings are those of a Mailer, with their defaults.
+type poolSettings struct {
+	conns, idle, messages int
+	idleTimeout, age      time.Duration
+}
+
+// idleSession is a session that waits for the next mail.
+type idleSession struct {
+	client *Client
+	timer  *time.Timer
+}
+
+// waiter waits for a session, or for room to open one, which is nil. If the channel is
+// closed there will be neither.
+type waiter chan *Client
+
+var errMailerClosed = &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed)}
+
+// enter begins a call that may take sessions.
+func (p *pool) enter(settings poolSettings) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return errMailerClosed
+	}
+	p.settings = settings
+	p.using++
+	return nil
+}
+
+// leave ends such a call.
+func (p *pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.using--; p.using == 0 && p.unused != nil {
+		close(p.unused)
+		p.unused = nil
+	}
+}
+
+// take returns a session, or nil for room to open one, of which opened or failed then
+// tells what came. A session that was idle does not do if it must be fresh. Whoever has
+// waited before comes first.
+func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, errMailerClosed
+	}
+	if waited || len(p.waiting) == 0 {
+		if c, ok := p.takeNow(fresh); ok {
+			p.mu.Unlock()
+			return c, nil
+		}
+	}
+	w, at := make(waiter, 1), len(p.waiting)
+	if waited {
+		at = 0
+	}
+	p.waiting = slices.Insert(p.waiting, at, w)
+	p.mu.Unlock()
+	return p.await(ctx, w)
+}
+
+// takeNow takes what is there, if anything is. The pool is locked.
+func (p *pool) takeNow(fresh bool) (c *Client, ok bool) {
+	for !fresh && len(p.idle) > 0 {
+		session := p.idle[len(p.idle)-1]
+		if !p.isSpent(session.client) {
+			p.remove(session)
+			return session.client, true
+		}
+		p.endIdle(session)
+	}
+	if p.open < p.room() {
+		p.open++
+		return nil, true
+	}
+	if len(p.idle) > 0 { // It makes room for a fresh one.
+		p.endIdle(p.idle[0])
+	}
+	return nil, false
+}
+
+// await waits until it is w's turn, or ctx ends.
+func (p *pool) await(ctx context.Context, w waiter) (*Client, error) {
+	select {
+	case c, ok := <-w:
+		if !ok {
+			return nil, errMailerClosed
+		}
+		return c, nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	i := slices.Index(p.waiting, w)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	p.mu.Unlock()
+	if i < 0 { // It was served at the same moment.
+		if c, ok := <-w; ok && c != nil {
+			p.giveBack(ctx, c)
+		} else if ok {
+			p.failed(nil)
+		}
+	}
+	return nil, &Error{Op: "Send", Err: fmt.Errorf("no session came free: %w", contextError(ctx)), transient: true}
+}
+
+// serve gives those who wait longest what there is. The pool is locked.
+func (p *pool) serve() {
+	for len(p.waiting) > 0 && p.open < p.room() {
+		p.open++
+		p.waiting[0] <- nil
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+	}
+}
+
+// room is how many sessions there may be now. The pool is locked.
+func (p *pool) room() int {
+	switch {
+	case p.backOff == 0:
+		return p.settings.conns
+	case time.Now().Before(p.pause):
+		return min(p.most, p.settings.conns)
+	}
+	return min(p.most+1, p.settings.conns) // Perhaps it takes one more by now.
+}
+
+// opened says that there was room indeed.
+func (p *pool) opened() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open > p.most {
+		p.most = p.open
+	}
+	if p.most >= p.settings.conns {
+		p.backOff = 0
+	}
+	p.serve()
+}
+
+// failed says that no session was opened, and tells whether there are others.
+func (p *pool) failed(err error) (others bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open--
+	if isBusy(err) {
+		p.slow()
+	}
+	p.serve()
+	return p.open > 0
+}
+
+// isBusy tells whether a server has enough of us for now (RFC 5321, section 3.8; RFC
+// 3463, section 3.4; 432 is what Exchange says to AUTH).
+func isBusy(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Reply.Code == 421 || e.Reply.Code == 432 || e.Reply.Status == EnhancedStatus{4, 3, 2})
+}
+
+// slow makes a pause, in which there are no more sessions than now. The pool is locked.
+func (p *pool) slow() {
+	p.most = p.open
+	if p.backOff > 0 && time.Now().Before(p.pause) {
+		return // It was begun by another session.
+	}
+	p.backOff = min(max(2*p.backOff, minBackOff), maxBackOff)
+	p.pause = time.Now().Add(p.backOff)
+	if p.wake != nil {
+		p.wake.Stop()
+	}
+	if !p.closed {
+		p.wake = time.AfterFunc(p.backOff, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.serve()
+		})
+	}
+}
+
+// giveBack takes a session back, for whoever waits for one or for the next mail.
+func (p *pool) giveBack(ctx context.Context, c *Client) {
+	// A transaction is left only after a panic of the caller's own code, a reply only by
+	// a server that would confuse the next mail.
+	isGood := c.failure == nil && c.result == nil && c.replies.Buffered() == 0
+	if !isGood {
+		c.Close()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Bytes += c.octets
+	c.octets = 0
+	switch isLeft := p.closed || p.closing && len(p.waiting) == 0; {
+	case !isGood:
+		p.open--
+		if c.answered && isBusy(c.failure) { // Else it had just been idle for too long.
+			p.slow()
+		}
+		p.serve()
+	case isLeft:
+		p.mu.Unlock()
+		quit(ctx, c)
+		p.mu.Lock()
+		p.open--
+	case p.isSpent(c):
+		p.end(c)
+	case len(p.waiting) > 0:
+		p.waiting[0] <- c
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+	default:
+		p.keep(c)
+	}
+}
+
+// isSpent tells whether a session has had its time, or its mails.
+func (p *pool) isSpent(c *Client) bool {
+	return p.settings.messages > 0 && c.mails >= p.settings.messages || p.leftOf(c) <= 0 ||
+		c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails
+}
+
+// leftOf is how long a session may still be used.
+func (p *pool) leftOf(c *Client) time.Duration {
+	if p.settings.age <= 0 {
+		return forever
+	}
+	return time.Until(c.begun.Add(p.settings.age))
+}
+
+const forever = time.Duration(1<<63 - 1)
+
+// keep puts a session aside until the next mail, but not for long. The pool is locked.
+func (p *pool) keep(c *Client) {
+	session := &idleSession{client: c}
+	p.idle = append(p.idle, session)
+	session.timer = time.AfterFunc(min(p.settings.idleTimeout, p.leftOf(c)), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if slices.Contains(p.idle, session) {
+			p.endIdle(session)
+		}
+	})
+	if len(p.idle) > p.settings.idle {
+		p.endIdle(p.idle[0])
+	}
+}
+
+// remove takes a session that is idle. The pool is locked.
+func (p *pool) remove(session *idleSession) {
+	session.timer.Stop()
+	p.idle = slices.DeleteFunc(p.idle, func(s *idleSession) bool { return s == session })
+}
+
+// endIdle ends a session that is idle. The pool is locked.
+func (p *pool) endIdle(session *idleSession) {
+	p.remove(session)
+	p.end(session.client)
+}
+
+// end says goodbye to a session, which takes up its place until then. The pool is locked.
+func (p *pool) end(c *Client) {
+	p.ending.Go(func() {
+		quit(context.Background(), c)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open--
+		p.serve()
+	})
+}
+
+// quit ends a session politely; what the server says to that changes nothing.
+func quit(ctx context.Context, c *Client) {
+	ctx, cancel := context.WithTimeout(ctx, quitTimeout)
+	defer cancel()
+	c.Quit(ctx)
+}
+
+// drain lets no more calls begin, and waits for those under way.
+func (p *pool) drain(ctx context.Context) error {
+	p.mu.Lock()
+	p.closing = true
+	var unused chan struct{}
+	if p.using > 0 {
+		if p.unused == nil {
+			p.unused = make(chan struct{})
+		}
+		unused = p.unused
+	}
+	p.mu.Unlock()
+	if unused == nil {
+		return nil
+	}
+	select {
+	case <-unused:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("smtp: Shutdown: there are still mails under way: %w", contextError(ctx))
+	}
+}
+
+// close ends what is idle, and lets nobody wait any longer.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closing, p.closed = true, true
+	if p.wake != nil {
+		p.wake.Stop()
+	}
+	for _, w := range p.waiting {
+		close(w)
+	}
+	p.waiting = nil
+	for len(p.idle) > 0 {
+		p.endIdle(p.idle[0])
+	}
+	p.mu.Unlock()
+	p.ending.Wait()
+}
+
+// count adds what became of a mail.
+func (p *pool) count(result *Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range result.Recipients {
+		switch r.Outcome {
+		case Accepted:
+			p.stats.Accepted++
+		case Refused:
+			p.stats.Refused++
+		case Unknown:
+			p.stats.Unknown++
+		default:
+			p.stats.NotSent++
+		}
+	}
+}
+
+// Stats are what a Mailer has, and what it did so far.
+type Stats struct {
+	Open    int // sessions, in use or idle
+	Idle    int // of these
+	Waiting int // mails, for a session
+
+	Accepted, Refused, Unknown, NotSent int64 // recipients of Send and SendAll, by their Outcome
+	Bytes                               int64 // of content that was handed to servers
+}
+
+// snapshot returns the numbers of now.
+func (p *pool) snapshot() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stats := p.stats
+	stats.Open, stats.Idle, stats.Waiting = p.open, len(p.idle), len(p.waiting)
+	return stats
+}
