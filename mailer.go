@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -115,7 +114,7 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 		switch {
 		case died && !isNew && !fresh:
 			fresh = true
-			o.again()
+			o.takeBack()
 		case isNew && c.mails == 0:
 			return o.outcome() // Another session would be no better.
 		default:
@@ -158,9 +157,13 @@ func (m *Mailer) admit(ctx context.Context, limiter Limiter, c *Client) error {
 		}
 	}()
 	if err = limiter.Wait(ctx); err != nil {
-		err = &Error{Op: "Send", Err: fmt.Errorf("the Limiter did not admit it: %w", err), transient: ctx.Err() != nil}
+		err = limited(ctx, err)
 	}
 	return err
+}
+
+func limited(ctx context.Context, err error) error {
+	return &Error{Op: "Send", Err: fmt.Errorf("the Limiter did not admit it: %w", err), transient: ctx.Err() != nil}
 }
 
 // fill opens a session where there is room, and tells if it could not whether there are
@@ -173,12 +176,13 @@ func (m *Mailer) fill(ctx context.Context, begun time.Time) (c *Client, others b
 		}
 	}()
 	m.mu.Lock()
-	err = m.login.refusal(begun)
+	refused := m.login.refusal(begun)
 	m.mu.Unlock()
-	if err == nil {
-		c, err = m.dial(ctx, begun)
+	if refused != nil {
+		err = refused
+		return nil, false, err
 	}
-	if err == nil {
+	if c, err = m.dial(ctx, begun); err == nil {
 		m.pool.opened()
 	}
 	return c, false, err
@@ -417,32 +421,4 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 func (m *Mailer) Close() error {
 	m.pool.close()
 	return nil
-}
-
-// ParseURL returns a Mailer for smtp://user:password@host:port, on port 587 if
-// none is given and with TLSRequired, or for smtps://, on port 465 and with
-// TLSImplicit. Reserved characters in user and password are percent-encoded. No
-// error shows the password.
-func ParseURL(s string) (*Mailer, error) {
-	u, err := url.Parse(s)
-	if err != nil { // The error of url.Parse would quote all of s.
-		return nil, &FieldError{"URL", errors.New("is malformed; are reserved characters in the password percent-encoded?")}
-	}
-	m := &Mailer{}
-	port := "587"
-	switch u.Scheme {
-	case "smtp":
-	case "smtps":
-		m.TLS, port = TLSImplicit, "465"
-	default:
-		return nil, &FieldError{"URL", errors.New("does not begin with smtp:// or smtps://")}
-	}
-	if u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, &FieldError{"URL", errors.New("wants a host, and nothing behind the port")}
-	}
-	m.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
-	if password, ok := u.User.Password(); ok || u.User.Username() != "" {
-		m.Auth = Password(u.User.Username(), password)
-	}
-	return m, nil
 }

@@ -573,13 +573,97 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s is %s, want %s", url, got, want)
 		}
 	}
-	for _, url := range []string{"", "mx.example.net:587", "http://mx", "smtp://", "smtp:///x", "smtp://mx/inbox", "smtp://mx?tls=none", "smtp://mx#x", "smtp://u:p%zz@mx", "smtp://u:p@mx:port", "smtp:mx"} {
+	for _, url := range []string{"", "mx.example.net:587", "http://mx", "smtp://", "smtp:///x", "smtp://mx/inbox", "smtp://mx#x", "unix:", "unix:run", "unix://mx/run", "lmtp://", "smtp://mx?tls=some", "smtp://mx?tls=none&tls=none", "smtp://mx?password=p%zz", "smtp://mx?colour=red", "smtp://mx?max-conns=many", "smtp://mx?max-age=10", "smtp://mx?lmtp=perhaps", "smtp://mx?max-conns=%zz", "smtp://u:p%zz@mx", "smtp://u:p@mx:port", "smtp:mx"} {
 		var field *smtp.FieldError
 		if m, err := smtp.ParseURL(url); !errors.As(err, &field) || strings.Contains(err.Error(), "p%zz") {
 			t.Errorf("%q became %+v, %v", url, m, err)
 		}
 	}
 }
+
+// TestURLs: what a URL says is what the Mailer is told, and what it shows, but for the
+// credentials.
+func TestURLs(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]struct {
+		mailer *smtp.Mailer
+		shown  string
+	}{
+		"smtp://u:p@mx":              {&smtp.Mailer{Addr: "mx:587"}, "smtp://mx:587"},
+		"smtps://u:p@mx":             {&smtp.Mailer{Addr: "mx:465", TLS: smtp.TLSImplicit}, "smtp://mx:465?tls=implicit"},
+		"lmtp://mx":                  {&smtp.Mailer{Addr: "mx:24", Options: smtp.Options{LMTP: true}}, "smtp://mx:24?lmtp=true"},
+		"unix:/run/a b":              {&smtp.Mailer{Addr: "unix:/run/a b"}, "unix:///run/a%20b"},
+		"unix:///run/lmtp?lmtp=true": {&smtp.Mailer{Addr: "unix:/run/lmtp", Options: smtp.Options{LMTP: true}}, "unix:///run/lmtp?lmtp=true"},
+		"smtp://mx?tls=none&disable=PIPELINING,CHUNKING": {
+			&smtp.Mailer{Addr: "mx:587", TLS: smtp.TLSNone, Options: smtp.Options{Disable: []string{"PIPELINING", "CHUNKING"}}},
+			"smtp://mx:587?disable=PIPELINING%2CCHUNKING&tls=none",
+		},
+		"smtp://mx?max-conns=10&max-idle=-1&max-messages=50&idle-timeout=1m30s&max-age=-1s&max-recipients=7": {
+			&smtp.Mailer{Addr: "mx:587", MaxConns: 10, MaxIdle: -1, MaxMessages: 50, IdleTimeout: 90 * time.Second, MaxAge: -time.Second, Options: smtp.Options{MaxRecipients: 7}},
+			"smtp://mx:587?idle-timeout=1m30s&max-age=-1s&max-conns=10&max-idle=-1&max-messages=50&max-recipients=7",
+		},
+		"smtp://mx?chunking=true&plaintext-auth=1&local-name=a&server-name=b&tls=opportunistic": {
+			&smtp.Mailer{Addr: "mx:587", TLS: smtp.TLSOpportunistic, Options: smtp.Options{Chunking: true, PlaintextAuth: true, LocalName: "a", ServerName: "b"}},
+			"smtp://mx:587?chunking=true&local-name=a&plaintext-auth=true&server-name=b&tls=opportunistic",
+		},
+	} {
+		m, err := smtp.ParseURL(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if shown := fmt.Sprintf("%v", m); shown != want.shown {
+			t.Errorf("%s is shown as %s, want %s", url, shown, want.shown)
+		}
+		again, err := smtp.ParseURL(want.shown)
+		m.Auth = nil
+		for _, m := range []*smtp.Mailer{m, again} {
+			if err != nil || !reflect.DeepEqual(m, want.mailer) {
+				t.Errorf("%s is %#v, %v", url, m, err)
+			}
+		}
+	}
+}
+
+// TestClone: the settings are the same, the sessions are not.
+func TestClone(t *testing.T) {
+	t.Parallel()
+	m := &smtp.Mailer{
+		Addr: "mx:587", TLS: smtp.TLSNone, TLSConfig: &tls.Config{}, Auth: smtp.Password("ann", "secret"),
+		Options:  smtp.Options{LocalName: "a", Disable: []string{"DSN"}},
+		MaxConns: 1, MaxIdle: 2, MaxMessages: 3, IdleTimeout: 4, MaxAge: 5,
+		Limiter: limiterFunc(nil), DialContext: (&net.Dialer{}).DialContext,
+	}
+	m.Close()
+	clone := m.Clone()
+	from, to := reflect.ValueOf(m).Elem(), reflect.ValueOf(clone).Elem()
+	for i := range from.NumField() {
+		field := from.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		if from.Field(i).IsZero() {
+			t.Errorf("the test sets no %s", field.Name)
+		}
+		if field.Type.Kind() != reflect.Func && fmt.Sprintf("%#v", from.Field(i)) != fmt.Sprintf("%#v", to.Field(i)) || to.Field(i).IsZero() {
+			t.Errorf("%s became %v", field.Name, to.Field(i))
+		}
+	}
+	clone.Auth[0], clone.Options.Disable[0] = nil, "SIZE"
+	if m.Auth[0] == nil || m.Options.Disable[0] != "DSN" {
+		t.Error("what the clone has is what the other has")
+	}
+	clone.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errDisk }
+	clone.Limiter = nil
+	if _, err := clone.Send(t.Context(), letter("bob@example.net")); !errors.Is(err, errDisk) {
+		t.Errorf("it was closed with the other: %v", err)
+	}
+}
+
+// limiterFunc is a Limiter.
+type limiterFunc func(context.Context) error
+
+func (f limiterFunc) Wait(ctx context.Context) error { return f(ctx) }
 
 func TestEnvelopeIsPlainData(t *testing.T) {
 	t.Parallel()

@@ -263,6 +263,14 @@ func (p *pool) isSpent(c *Client) bool {
 		c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails
 }
 
+// isYours tells whether a session may go on with further messages after n of them, or is
+// spent, or wanted by others.
+func (p *pool) isYours(c *Client, n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return c.failure == nil && !p.isSpent(c) && (n < turn || len(p.waiting) == 0)
+}
+
 // leftOf is how long a session may still be used.
 func (p *pool) leftOf(c *Client) time.Duration {
 	if p.settings.age <= 0 {

@@ -59,12 +59,17 @@ type RecipientResult struct {
 func (r *Result) Remaining() []Recipient {
 	var list []Recipient
 	for _, recipient := range r.Recipients {
-		var e *Error
-		if recipient.Outcome != Accepted && errors.As(recipient.Err, &e) && e.Temporary() {
+		if recipient.isLeft() {
 			list = append(list, recipient.Recipient)
 		}
 	}
 	return list
+}
+
+// isLeft tells whether r is worth another try.
+func (r RecipientResult) isLeft() bool {
+	var e *Error
+	return r.Outcome != Accepted && errors.As(r.Err, &e) && e.Temporary()
 }
 
 // newResult is the result of what has not been sent yet.

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"runtime"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -15,7 +14,7 @@ import (
 // ahead and may close the connection. The Client makes no other step in the loop.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
-		q := pull(ctx, messages, &c.opts)
+		q := pull(ctx, messages, &c.opts, nil)
 		defer q.stop()
 		var o, following *outgoing
 		defer func() { c.breakOff(ctx, o, following) }()
@@ -58,79 +57,182 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 	}
 }
 
-// queue hands out the messages of an iterator, ready to be sent.
-type queue struct {
-	out      chan *outgoing
-	quit     chan struct{}
-	over     atomic.Bool // the iterator is to yield no more
-	returned bool        // it has returned, and not ended in another way
-	panicked any
-}
-
-// pull runs messages, and makes each ready while those before are sent. Once ctx
-// has ended, it takes no more from it.
-func pull(ctx context.Context, messages iter.Seq[*Message], opts *Options) *queue {
-	q := &queue{out: make(chan *outgoing), quit: make(chan struct{})}
-	go func() {
-		defer close(q.out)
-		defer func() {
-			q.over.Store(true)
-			q.panicked = recover()
+// SendAll sends messages while a loop ranges over it, over up to MaxConns sessions, and
+// yields each as it is done: Result.Message says which. The iterator runs in a goroutine of
+// its own, as far ahead as messages can be sent. One that certainly was not taken when a
+// session ended is sent once more. Breaking off lets those end that are under way.
+func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
+	return func(yield func(*Result, error) bool) {
+		closed := m.pool.enter(m.settings())
+		if closed == nil {
+			defer m.pool.leave()
+		}
+		b := &bulk{
+			mailer: m, begun: time.Now(), closed: closed,
+			queue: pull(ctx, messages, &m.Options, m.Limiter),
+			done:  make(chan *outgoing), over: make(chan struct{}),
+		}
+		defer b.queue.stop()
+		var workers sync.WaitGroup
+		for range m.settings().conns {
+			workers.Go(func() { b.work(ctx) })
+		}
+		go func() {
+			workers.Wait()
+			close(b.done)
 		}()
-		messages(func(m *Message) bool { return q.put(ctx, m, opts) })
-		q.returned = true
-	}()
-	return q
-}
-
-// put hands out a message, and tells whether there may be another.
-func (q *queue) put(ctx context.Context, m *Message, opts *Options) bool {
-	if q.over.Load() {
-		panic("smtp: the iterator of SendAll went on after its end")
-	}
-	o := m.outgoing(ctx, opts)
-	select {
-	case q.out <- o:
-	case <-q.quit:
-		o.close()
-	}
-	select {
-	case <-q.quit:
-		q.over.Store(true)
-	default:
-		q.over.Store(ctx.Err() != nil)
-	}
-	return !q.over.Load()
-}
-
-// next waits for the next message; nil: there is none.
-func (q *queue) next() *outgoing { return <-q.out }
-
-// grace is how long the next message may take to be ready, when the content of
-// the one before could already go.
-const grace = time.Millisecond
-
-// ready returns the next message if it need not be waited for.
-func (q *queue) ready() *outgoing {
-	select {
-	case o := <-q.out:
-		return o
-	case <-time.After(grace):
-		return nil
+		defer func() {
+			close(b.over)
+			for range b.done { // Until all have ended.
+			}
+		}()
+		for o := range b.done {
+			result, err := o.outcome()
+			m.pool.count(result)
+			m.Options.Trace.done(ctx, result, err)
+			if !yield(result, err) {
+				return
+			}
+		}
 	}
 }
 
-// stop waits until the iterator has ended, and ends in the same way if it did not
-// return: by its panic, or by runtime.Goexit, as testing.T.Fatal does.
-func (q *queue) stop() {
-	close(q.quit)
-	for o := range q.out {
-		o.close()
+// bulk is a SendAll under way.
+type bulk struct {
+	mailer *Mailer
+	begun  time.Time
+	closed error // the Mailer is; nil: it is not
+	queue  *queue
+	done   chan *outgoing
+	over   chan struct{} // nobody wants to know of any more
+}
+
+// work sends messages over one session after the other.
+func (b *bulk) work(ctx context.Context) {
+	var pending []*outgoing
+	defer func() { closeAll(pending) }()
+	for {
+		if len(pending) == 0 {
+			o := b.queue.nextUnless(b.over)
+			if o == nil {
+				return
+			}
+			pending = append(pending, o)
+		}
+		o := pending[0]
+		if b.isOver() {
+			return
+		}
+		if o.err == nil && b.closed != nil {
+			o.err = b.closed
+			o.result.settle(NotSent, Reply{}, o.err)
+		}
+		if o.err == nil {
+			c, _, err := b.mailer.session(ctx, b.begun, nil, false)
+			if err == nil {
+				pending = b.sendOver(ctx, c, pending)
+				continue
+			}
+			o.result.settle(NotSent, Reply{}, err)
+		}
+		b.tell(o)
+		pending = pending[1:]
 	}
+}
+
+// turn is how many messages go over a session before others who wait have it.
+const turn = 20
+
+// sendOver sends messages over a session, those that are pending and those that come, and
+// returns those that are to go over another one.
+func (b *bulk) sendOver(ctx context.Context, c *Client, pending []*outgoing) []*outgoing {
+	p := &b.mailer.pool
+	defer p.giveBack(ctx, c)
+	c.answered = false
+	for n := 1; len(pending) > 0; n++ {
+		o := pending[0]
+		if o.err == nil {
+			c.send(ctx, o, func() *outgoing {
+				if len(pending) == 1 && !b.isOver() && p.isYours(c, n) {
+					if following := b.queue.ready(); following != nil {
+						pending = append(pending, following)
+					}
+				}
+				if len(pending) > 1 {
+					return pending[1]
+				}
+				return nil
+			})
+		}
+		if b.isOver() && len(pending) > 1 {
+			c.breakOff(ctx, nil, pending[1])
+			pending = pending[:1]
+		}
+		if o.isForAnother(ctx, c) {
+			return restart(pending)
+		}
+		b.tell(o)
+		pending = pending[1:]
+		if c.failure != nil {
+			return restart(pending)
+		}
+		if len(pending) == 0 && !b.isOver() && p.isYours(c, n) {
+			if o := b.queue.ready(); o != nil {
+				pending = append(pending, o)
+			}
+		}
+	}
+	return nil
+}
+
+// isForAnother tells whether a message is to go over another session than c, and takes
+// back that c kept it from its recipients: because it takes no more, or once because it
+// ended.
+func (o *outgoing) isForAnother(ctx context.Context, c *Client) bool {
 	switch {
-	case q.panicked != nil:
-		panic(q.panicked)
-	case !q.returned:
-		runtime.Goexit()
+	case o.err != nil || ctx.Err() != nil:
+		return false
+	case c.failure != nil && !o.again:
+		o.again = true
+		o.takeBack()
+	case c.mails > 0: // Or another session would be no better.
+		o.reopen()
+	}
+	return len(o.left) > 0
+}
+
+// restart makes messages ready for another session, of which only the envelope may have
+// gone over the last one.
+func restart(messages []*outgoing) []*outgoing {
+	for _, o := range messages {
+		if o.ahead != nil {
+			o.ahead, o.again = nil, true
+			o.renew()
+		}
+	}
+	return messages
+}
+
+func (b *bulk) isOver() bool {
+	select {
+	case <-b.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// tell hands on what became of a message.
+func (b *bulk) tell(o *outgoing) {
+	o.close()
+	select {
+	case b.done <- o:
+	case <-b.over:
+	}
+}
+
+func closeAll(messages []*outgoing) {
+	for _, o := range messages {
+		o.close()
 	}
 }

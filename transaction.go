@@ -19,6 +19,7 @@ type outgoing struct {
 	fits   bool         // the session has all extensions that are needed
 	silent *Envelope    // without what the server of the session cannot report; nil: it can
 	ahead  *transaction // the first one, if its envelope has gone already
+	again  bool         // it goes over a second session, since the first one ended
 }
 
 // outgoing makes a message ready to be sent, with its files open, and signed if
@@ -84,9 +85,9 @@ func (o *outgoing) outcome() (*Result, error) {
 	return o.result, o.result.err()
 }
 
-// again takes back that the end of a session kept the mail from recipients, of whom it
+// takeBack takes back that the end of a session kept the mail from recipients, of whom it
 // is certain that they did not get it: they are left for another session.
-func (o *outgoing) again() {
+func (o *outgoing) takeBack() {
 	o.left, o.fits, o.silent = nil, false, nil
 	for i, recipient := range o.result.Recipients {
 		var e *Error
