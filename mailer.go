@@ -110,12 +110,12 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 			break
 		}
 		limiter = nil // It was asked.
-		died := m.sendOver(ctx, c, o)
+		died, used := m.sendOver(ctx, c, o)
 		switch {
 		case died && !isNew && !fresh:
 			fresh = true
 			o.takeBack()
-		case isNew && c.mails == 0:
+		case isNew && !used:
 			return o.outcome() // Another session would be no better.
 		default:
 			o.reopen() // for whom this one had no room: no second try, but the rest of the first
@@ -189,12 +189,12 @@ func (m *Mailer) fill(ctx context.Context, begun time.Time) (c *Client, others b
 }
 
 // sendOver sends a message over c, gives c back, and tells whether it was not good any
-// more to begin with.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died bool) {
+// more to begin with, and whether a mail was ever begun on it.
+func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died, used bool) {
 	defer m.pool.giveBack(ctx, c)
 	c.answered = false
 	c.send(ctx, o, nil)
-	return stale(ctx, c, o.result.cause())
+	return stale(ctx, c, o.result.cause()), c.mails > 0
 }
 
 // stale tells whether a session had died while it was idle: its first reply was

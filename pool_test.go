@@ -1,25 +1,190 @@
 package smtp_test
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
 )
 
+// bookServer keeps a book of what it accepts, over connections that it makes itself. It
+// offers PIPELINING.
+type bookServer struct {
+	most   int                                   // sessions that it takes at once; zero: any number
+	idle   time.Duration                         // after which it ends a session; zero: never
+	slow   time.Duration                         // that each content takes
+	answer func(session int, verb string) string // instead of the usual one; empty: that; "gone": none, and it closes
+
+	mu       sync.Mutex
+	dials    []time.Time
+	sessions int // now
+	peak     int
+	accepted map[string]int // by the Message-ID
+	mails    []int          // of each session
+}
+
+func (s *bookServer) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dials = append(s.dials, time.Now())
+	s.mails = append(s.mails, 0)
+	s.sessions++
+	s.peak = max(s.peak, s.sessions)
+	go s.serve(theirs, len(s.dials)-1, s.most > 0 && s.sessions > s.most)
+	return ours, nil
+}
+
+func (s *bookServer) mailer() *smtp.Mailer {
+	return &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, DialContext: s.dial}
+}
+
+func (s *bookServer) serve(conn net.Conn, session int, tooMany bool) {
+	left := false
+	defer func() {
+		conn.Close()
+		s.leave(&left)
+	}()
+	if tooMany {
+		fmt.Fprint(conn, "421 4.7.0 too many connections\r\n")
+		return
+	}
+	lines := bufio.NewReader(conn)
+	verb := "greeting"
+	for {
+		if s.idle > 0 {
+			conn.SetReadDeadline(time.Now().Add(s.idle))
+		}
+		reply := ""
+		if s.answer != nil {
+			s.mu.Lock()
+			reply = s.answer(session, verb)
+			s.mu.Unlock()
+		}
+		if reply == "" {
+			reply = map[string]string{"greeting": "220 mx", "EHLO": "250-mx\r\n250 PIPELINING", "DATA": "354 go", "QUIT": "221 bye"}[verb]
+		}
+		if reply == "" {
+			reply = "250 ok"
+		}
+		if reply == "gone" {
+			return
+		}
+		if verb == "QUIT" {
+			s.leave(&left)
+		}
+		if _, err := fmt.Fprint(conn, reply+"\r\n"); err != nil || verb == "QUIT" || strings.HasPrefix(reply, "421") {
+			return
+		}
+		if verb == "DATA" && strings.HasPrefix(reply, "354") {
+			if !s.content(conn, lines, session) {
+				return
+			}
+		}
+		line, err := lines.ReadString('\n')
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			conn.SetReadDeadline(time.Time{})
+			return
+		}
+		if err != nil {
+			return
+		}
+		verb = strings.ToUpper(strings.TrimSpace(line)[:4])
+	}
+}
+
+// leave counts a session as gone, once.
+func (s *bookServer) leave(left *bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !*left {
+		s.sessions--
+		*left = true
+	}
+}
+
+// content takes a mail, and tells whether the session goes on.
+func (s *bookServer) content(conn net.Conn, lines *bufio.Reader, session int) bool {
+	id := ""
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		if value, ok := strings.CutPrefix(line, "Message-ID: <"); ok {
+			id, _, _ = strings.Cut(value, ">")
+		}
+		if line == ".\r\n" {
+			break
+		}
+	}
+	time.Sleep(s.slow)
+	s.mu.Lock()
+	reply := ""
+	if s.answer != nil {
+		reply = s.answer(session, "content")
+	}
+	if id != "" && (reply == "" || strings.HasPrefix(reply, "250") || reply == "taken, and gone") {
+		if s.accepted == nil {
+			s.accepted = map[string]int{}
+		}
+		s.accepted[id]++
+		s.mails[session]++
+	}
+	s.mu.Unlock()
+	if strings.HasSuffix(reply, "gone") {
+		return false
+	}
+	if reply == "" {
+		reply = "250 queued"
+	}
+	_, err := fmt.Fprint(conn, reply+"\r\n")
+	return err == nil && !strings.HasPrefix(reply, "421")
+}
+
 func letters(n int) iter.Seq[*smtp.Message] {
 	return func(yield func(*smtp.Message) bool) {
 		for i := range n {
-			m := letter("bob@example.net")
-			m.MessageID = fmt.Sprintf("%d@example.com", i)
-			if !yield(m) {
+			if !yield(letterNumber(i)) {
 				return
 			}
 		}
 	}
+}
+
+func letterNumber(i int) *smtp.Message {
+	m := letter("bob@example.net")
+	m.MessageID = fmt.Sprintf("%d@example.com", i)
+	return m
+}
+
+// sends sends n mails at once, and waits for all.
+func sends(t *testing.T, mailer *smtp.Mailer, n int) {
+	t.Helper()
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			if _, err := mailer.Send(t.Context(), letterNumber(i)); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // TestMailerSendAll: each of many messages arrives once, over no more sessions than
@@ -45,8 +210,613 @@ func TestMailerSendAll(t *testing.T) {
 	if len(seen) != n || len(arrived) != n || len(server.Messages()) != n {
 		t.Errorf("%d results, %d messages, %d arrived", len(seen), len(arrived), len(server.Messages()))
 	}
-	if stats := mailer.Stats(); wire.dials > 5 || stats.Accepted != n || stats.Open > 2 || stats.Bytes < n*100 {
+	if stats := mailer.Stats(); wire.dials > 5 || stats.Accepted != n || stats.Bytes < n*100 {
 		t.Errorf("%d dials, %+v", wire.dials, stats)
 	}
-	_ = slices.Sorted[string]
+}
+
+// TestPool: how long sessions are kept, and for how many mails, to the second.
+func TestPool(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		set   func(*smtp.Mailer)
+		pause time.Duration // between ten mails
+		dials int
+		after time.Duration // all sessions have ended, since the last mail
+	}{
+		"default":           {func(*smtp.Mailer) {}, 29 * time.Second, 1, 30 * time.Second},
+		"idle":              {func(*smtp.Mailer) {}, 30 * time.Second, 10, 30 * time.Second},
+		"IdleTimeout":       {func(m *smtp.Mailer) { m.IdleTimeout = 5 * time.Second }, 4 * time.Second, 1, 5 * time.Second},
+		"IdleTimeout over":  {func(m *smtp.Mailer) { m.IdleTimeout = 5 * time.Second }, 5 * time.Second, 10, 5 * time.Second},
+		"MaxIdle":           {func(m *smtp.Mailer) { m.MaxIdle = -1 }, time.Second, 10, 0},
+		"MaxMessages":       {func(m *smtp.Mailer) { m.MaxMessages = 4 }, time.Second, 3, 30 * time.Second},
+		"MaxAge":            {func(m *smtp.Mailer) { m.MaxAge = 30 * time.Second }, 10 * time.Second, 4, 30 * time.Second},
+		"MaxAge by default": {func(m *smtp.Mailer) { m.IdleTimeout = time.Hour }, 3 * time.Minute, 3, 7 * time.Minute},
+		"any age":           {func(m *smtp.Mailer) { m.MaxAge = -1; m.IdleTimeout = time.Hour }, 59 * time.Minute, 1, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := &bookServer{}
+				mailer := server.mailer()
+				test.set(mailer)
+				for i := range 10 {
+					if i > 0 {
+						time.Sleep(test.pause)
+						synctest.Wait()
+					}
+					sends(t, mailer, 1)
+				}
+				last := time.Now()
+				for mailer.Stats().Open > 0 {
+					time.Sleep(time.Second)
+					synctest.Wait()
+				}
+				if len(server.dials) != test.dials || time.Since(last) > test.after+time.Second || time.Since(last) < test.after {
+					t.Errorf("%d dials, and all ended after %v", len(server.dials), time.Since(last))
+				}
+				mailer.Close()
+			})
+		})
+	}
+}
+
+// TestMaxConns: there are no more sessions at once than are allowed, those that say
+// goodbye counted, and those who wait are served in their order.
+func TestMaxConns(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{0, 1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &bookServer{slow: time.Second}
+			mailer := server.mailer()
+			mailer.MaxConns, mailer.MaxMessages = most, 2
+			want := most
+			if most == 0 {
+				want = 5
+			}
+			var mu sync.Mutex
+			var order []int
+			var group sync.WaitGroup
+			start := time.Now()
+			for i := range 60 {
+				group.Go(func() {
+					if _, err := mailer.Send(t.Context(), letterNumber(i)); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, i/want)
+				})
+				synctest.Wait() // It waits now, or is being sent.
+			}
+			if stats := mailer.Stats(); stats.Open != want || stats.Waiting != 60-want || stats.Idle != 0 {
+				t.Errorf("%+v", stats)
+			}
+			group.Wait()
+			if server.peak != want || !slices.IsSorted(order) || time.Since(start) != time.Duration(60/want)*time.Second {
+				t.Errorf("%d sessions at once, %v, in the order %v", server.peak, time.Since(start), order)
+			}
+			mailer.Close()
+		})
+	}
+}
+
+// TestWaiting: who waits for a session obeys his context, and Close.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{slow: time.Minute}
+		mailer := server.mailer()
+		mailer.MaxConns = 1
+		go mailer.Send(t.Context(), letterNumber(0))
+		synctest.Wait()
+		start := time.Now()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errDisk)
+		defer cancel()
+		result, err := mailer.Send(ctx, letterNumber(1))
+		var e *smtp.Error
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDisk) || !errors.As(err, &e) || !e.Temporary() || result.Recipients[0].Outcome != smtp.NotSent || time.Since(start) != 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		done := make(chan error)
+		go func() {
+			_, err := mailer.Send(t.Context(), letterNumber(2))
+			done <- err
+		}()
+		synctest.Wait()
+		mailer.Close()
+		if err := <-done; !errors.Is(err, net.ErrClosed) || time.Since(start) != 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if server.accepted["0@example.com"] != 1 || len(server.accepted) != 1 || mailer.Stats().Open != 0 {
+			t.Errorf("%v, %+v", server.accepted, mailer.Stats())
+		}
+	})
+}
+
+// TestBackOff: a server that has enough of our sessions is asked again after a second,
+// then two, and so on, while the sessions that it did take do the work.
+func TestBackOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{most: 2, slow: 500 * time.Millisecond}
+		mailer := server.mailer()
+		start := time.Now()
+		sends(t, mailer, 100)
+		if took := time.Since(start); took != 25*time.Second {
+			t.Errorf("100 mails of half a second took %v over two sessions", took)
+		}
+		var dials []float64
+		for _, at := range server.dials {
+			dials = append(dials, at.Sub(start).Seconds())
+		}
+		// The third is one too many, and so is one more each time.
+		if want := []float64{0, 0, 0, 1, 3, 7, 15}; !slices.Equal(dials, want) {
+			t.Errorf("dials at %v, want %v", dials, want)
+		}
+		mailer.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		busy := true
+		server := &bookServer{answer: func(_ int, verb string) string {
+			if verb == "greeting" && busy {
+				return "421 4.3.2 busy"
+			}
+			return ""
+		}}
+		mailer := server.mailer()
+		start := time.Now()
+		for i, want := range []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second} {
+			_, err := mailer.Send(t.Context(), letterNumber(i))
+			var e *smtp.Error
+			if !errors.As(err, &e) || !e.Temporary() || e.Reply.Code != 421 || time.Since(start) != want {
+				t.Errorf("%v after %v, want %v", err, time.Since(start), want)
+			}
+		}
+		busy = false
+		sends(t, mailer, 20)
+		if time.Since(start) != 31*time.Second || server.peak != 5 {
+			t.Errorf("after %v, %d sessions at once", time.Since(start), server.peak)
+		}
+		mailer.Close()
+	})
+}
+
+// TestShutdown: what is under way, or waits, is sent; nothing else is; then all is over.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{slow: 10 * time.Second}
+		mailer := server.mailer()
+		mailer.MaxConns = 1
+		results := make(chan error)
+		for i := range 3 {
+			go func() {
+				_, err := mailer.Send(t.Context(), letterNumber(i))
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := mailer.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if _, err := mailer.Send(t.Context(), letterNumber(3)); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		over := make(chan error)
+		go func() { over <- mailer.Shutdown(t.Context()) }()
+		for range 3 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-over; err != nil || time.Since(start) != 30*time.Second || mailer.Stats().Open != 0 || len(server.accepted) != 3 {
+			t.Errorf("%v after %v, %+v", err, time.Since(start), mailer.Stats())
+		}
+		if err := mailer.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLimiter: a mail goes when the limiter says so, and not before, over however many
+// sessions; what it refuses is not sent.
+func TestLimiter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{}
+		mailer := server.mailer()
+		var mu sync.Mutex
+		var next time.Time
+		mailer.Limiter = limiterFunc(func(ctx context.Context) error {
+			mu.Lock()
+			next = time.Now().Add(max(time.Until(next), 0))
+			at := next
+			next = next.Add(time.Second)
+			mu.Unlock()
+			select {
+			case <-time.After(time.Until(at)):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		start := time.Now()
+		sends(t, mailer, 10)
+		if time.Since(start) != 9*time.Second {
+			t.Errorf("ten mails took %v", time.Since(start))
+		}
+		n := 0
+		for _, err := range mailer.SendAll(t.Context(), letters(10)) {
+			if n++; err != nil || time.Since(start).Truncate(10*time.Millisecond) != time.Duration(9+n)*time.Second {
+				t.Errorf("mail %d after %v: %v", n, time.Since(start), err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		result, err := mailer.Send(ctx, letterNumber(99))
+		if !errors.Is(err, context.DeadlineExceeded) || result.Recipients[0].Outcome != smtp.NotSent {
+			t.Error(err)
+		}
+		mailer.Limiter = nil
+		clone := mailer.Clone()
+		clone.Limiter = limiterFunc(func(context.Context) error { return errDisk })
+		if _, err := clone.Send(t.Context(), letterNumber(1)); !errors.Is(err, errDisk) {
+			t.Error(err)
+		}
+		for _, err := range clone.SendAll(t.Context(), letters(2)) {
+			if !errors.Is(err, errDisk) {
+				t.Error(err)
+			}
+		}
+		if clone.Stats().NotSent != 3 || clone.Stats().Open != 0 {
+			t.Errorf("%+v", clone.Stats())
+		}
+		clone.Close()
+		mailer.Close()
+	})
+}
+
+// TestBooks: whatever a server does to its sessions, at any step, each mail arrives once,
+// or is reported as refused, not sent or unknown, as the books of both sides agree on.
+func TestBooks(t *testing.T) {
+	t.Parallel()
+	mails := 2000
+	if testing.Short() {
+		mails = 300
+	}
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 17))
+				server := &bookServer{most: 2, idle: 3 * time.Second, slow: 20 * time.Millisecond, answer: func(_ int, verb string) string {
+					if random.IntN(60) > 0 {
+						return ""
+					}
+					if verb == "content" {
+						return []string{"421 no", "451 later", "550 no", "gone", "taken, and gone"}[random.IntN(5)]
+					}
+					return []string{"421 no", "gone", "450 later"}[random.IntN(3)]
+				}}
+				mailer := server.mailer()
+				books := map[string]smtp.Outcome{}
+				var mu sync.Mutex
+				note := func(result *smtp.Result, err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					r := result.Recipients[0]
+					if _, twice := books[result.MessageID]; twice || (err == nil) != (r.Outcome == smtp.Accepted) {
+						t.Errorf("%s: %v, %v", result.MessageID, r.Outcome, err)
+					}
+					books[result.MessageID] = r.Outcome
+				}
+				if seed%2 == 0 {
+					var group sync.WaitGroup
+					next := make(chan int)
+					for range 200 {
+						group.Go(func() {
+							for i := range next {
+								note(mailer.Send(t.Context(), letterNumber(i)))
+								if i%50 == 0 {
+									time.Sleep(4 * time.Second)
+								}
+							}
+						})
+					}
+					for i := range mails {
+						next <- i
+					}
+					close(next)
+					group.Wait()
+				} else {
+					for result, err := range mailer.SendAll(t.Context(), letters(mails)) {
+						note(result, err)
+					}
+				}
+				if err := mailer.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+				checkBooks(t, server, books, mails)
+				stats := mailer.Stats()
+				if stats.Open != 0 || stats.Waiting != 0 || stats.Accepted+stats.Refused+stats.Unknown+stats.NotSent != int64(mails) {
+					t.Errorf("%+v", stats)
+				}
+				t.Logf("%d dials, %+v", len(server.dials), stats)
+			})
+		})
+	}
+}
+
+// checkBooks compares what a sender was told with what a server took.
+func checkBooks(t *testing.T, server *bookServer, books map[string]smtp.Outcome, mails int) {
+	t.Helper()
+	if len(books) != mails {
+		t.Errorf("%d results of %d mails", len(books), mails)
+	}
+	for id, outcome := range books {
+		n := server.accepted[id]
+		isRight := outcome == smtp.Accepted && n == 1 || outcome == smtp.Unknown && n <= 1 || (outcome == smtp.Refused || outcome == smtp.NotSent) && n == 0
+		if !isRight {
+			t.Errorf("%s is %v, and arrived %d times", id, outcome, n)
+		}
+	}
+	for id := range server.accepted {
+		if _, ok := books[id]; !ok {
+			t.Errorf("%s arrived, and nobody knows", id)
+		}
+	}
+}
+
+// TestSendAllEnds: breaking off lets those end that are under way, and asks for no more;
+// one bad message does not stop the others; and nothing is left.
+func TestSendAllEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{slow: time.Second}
+		mailer := server.mailer()
+		asked, ended := 0, false
+		messages := func(yield func(*smtp.Message) bool) {
+			defer func() { ended = true }()
+			for i := 0; ; i++ {
+				asked++
+				if !yield(letterNumber(i)) {
+					return
+				}
+			}
+		}
+		n := 0
+		for _, err := range mailer.SendAll(t.Context(), messages) {
+			if n++; err != nil {
+				t.Error(err)
+			}
+			if n == 7 {
+				break
+			}
+		}
+		if !ended || asked > 7+3*5 {
+			t.Errorf("the iterator was asked for %d", asked)
+		}
+		if stats := mailer.Stats(); int(stats.Accepted) != 7 || len(server.accepted) < 7 || len(server.accepted) > 12 {
+			t.Errorf("%d arrived, %+v", len(server.accepted), stats)
+		}
+
+		bad := func(yield func(*smtp.Message) bool) {
+			for i, m := range []*smtp.Message{letterNumber(1), nil, {}, letterNumber(2), letter("no address"), letterNumber(3)} {
+				if !yield(m) {
+					t.Errorf("stopped at %d", i)
+				}
+			}
+		}
+		good, all := 0, 0
+		for result, err := range mailer.SendAll(t.Context(), bad) {
+			if all++; err == nil {
+				good++
+			}
+			if result == nil {
+				t.Error("no result")
+			}
+		}
+		if good != 3 || all != 6 {
+			t.Errorf("%d of %d", good, all)
+		}
+		mailer.Close()
+		for result, err := range mailer.SendAll(t.Context(), letters(2)) {
+			if all++; !errors.Is(err, net.ErrClosed) || result.Recipients[0].Outcome != smtp.NotSent {
+				t.Error(err)
+			}
+		}
+		if all != 8 {
+			t.Errorf("%d results", all)
+		}
+	})
+}
+
+// TestMailerSlowIterator: while an iterator takes its time, no content waits for its end, and
+// what is done is told.
+func TestMailerSlowIterator(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{}
+		mailer := server.mailer()
+		start := time.Now()
+		n := 0
+		for _, err := range mailer.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+			for i := range 5 {
+				time.Sleep(20 * time.Second)
+				if !yield(letterNumber(i)) {
+					return
+				}
+			}
+		}) {
+			if n++; err != nil || time.Since(start) >= time.Duration(n)*20*time.Second+10*time.Millisecond {
+				t.Errorf("mail %d after %v: %v", n, time.Since(start), err)
+			}
+		}
+		if n != 5 || len(server.dials) != 1 {
+			t.Errorf("%d mails over %d sessions", n, len(server.dials))
+		}
+		mailer.Close()
+	})
+}
+
+// TestSendAllPanics: the panic of an iterator, and its Goexit, are those of the loop.
+func TestSendAllPanics(t *testing.T) {
+	t.Parallel()
+	server := &bookServer{}
+	mailer := server.mailer()
+	defer mailer.Close()
+	defer func() {
+		if recover() != errDisk {
+			t.Error("the panic is gone")
+		}
+	}()
+	for range mailer.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+		yield(letterNumber(1))
+		panic(errDisk)
+	}) {
+	}
+}
+
+// TestVerify: all but a mail is done, and the errors are those of a mail.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	mailer.Auth = smtp.Password("user", "pencil")
+	if err := mailer.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mailer.Auth = smtp.Password("user", "wrong")
+	wrong := mailer.Clone()
+	var e *smtp.Error
+	if err := wrong.Verify(t.Context()); !errors.As(err, &e) || e.Reply.Code != 535 {
+		t.Error(err)
+	}
+	if len(server.Messages()) != 0 {
+		t.Error("a mail arrived")
+	}
+}
+
+// TestFailover: the next server gets those whom the last one certainly did not take, under
+// one Message-ID, and nobody whose mail may be on its way.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	temporary := &smtp.Error{Op: "RCPT", Reply: smtp.Reply{Code: 450}}
+	permanent := &smtp.Error{Op: "RCPT", Reply: smtp.Reply{Code: 550}}
+	doubtful := &smtp.Error{Op: "end of data", Unknown: true, Err: io.EOF}
+	first := &scriptedSender{outcomes: map[string]error{"bob@example.net": temporary, "carol@example.net": permanent, "dave@example.net": doubtful, "eve@example.net": nil}}
+	second := &scriptedSender{outcomes: map[string]error{"bob@example.net": nil}}
+	third := &scriptedSender{}
+	m := letter("bob@example.net", "carol@example.net", "dave@example.net", "eve@example.net")
+	m.MessageID = ""
+	result, err := smtp.Failover{first, second, third}.Send(t.Context(), m)
+	var failed *smtp.RecipientsError
+	if !errors.As(err, &failed) || len(failed.Failed) != 2 {
+		t.Errorf("%v", err)
+	}
+	want := []smtp.Outcome{smtp.Accepted, smtp.Refused, smtp.Unknown, smtp.Accepted}
+	for i, r := range result.Recipients {
+		if r.Outcome != want[i] || r.Address != m.To[i].Address {
+			t.Errorf("%s: %v", r.Address, r.Outcome)
+		}
+	}
+	if fmt.Sprint(first.to, second.to, third.to) != "[[bob@example.net carol@example.net dave@example.net eve@example.net]] [[bob@example.net]] []" {
+		t.Errorf("%v %v %v", first.to, second.to, third.to)
+	}
+	if result.Message != m || result.MessageID == "" || first.ids[0] != result.MessageID || second.ids[0] != result.MessageID {
+		t.Errorf("%q %q %q", result.MessageID, first.ids, second.ids)
+	}
+	if _, err := (smtp.Failover{}).Send(t.Context(), m); err == nil {
+		t.Error("nobody has sent it")
+	}
+	var field *smtp.FieldError
+	if result, err := (smtp.Failover{first}).Send(t.Context(), letter("nobody")); !errors.As(err, &field) || result == nil || len(first.to) != 1 {
+		t.Error(err)
+	}
+	if result, err := (smtp.Failover{&scriptedSender{silent: true}, third}).Send(t.Context(), m); err == nil || result.Recipients[0].Outcome != smtp.Unknown || len(third.to) != 0 {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	first.then = cancel
+	if _, err := (smtp.Failover{first, third}).Send(ctx, m); err == nil || len(third.to) != 0 {
+		t.Error(err)
+	}
+}
+
+// scriptedSender is a Sender with a will of its own.
+type scriptedSender struct {
+	outcomes map[string]error
+	silent   bool
+	then     func()
+	to       [][]string
+	ids      []string
+}
+
+func (s *scriptedSender) Send(_ context.Context, m *smtp.Message) (*smtp.Result, error) {
+	result := &smtp.Result{MessageID: m.MessageID}
+	var to []string
+	for _, r := range m.Delivery.To {
+		err := s.outcomes[r.Address]
+		outcome := smtp.Accepted
+		var e *smtp.Error
+		switch {
+		case errors.As(err, &e) && e.Unknown:
+			outcome = smtp.Unknown
+		case err != nil:
+			outcome = smtp.Refused
+		}
+		to = append(to, r.Address)
+		result.Recipients = append(result.Recipients, smtp.RecipientResult{Recipient: r, Outcome: outcome, Err: err})
+	}
+	s.to, s.ids = append(s.to, to), append(s.ids, m.MessageID)
+	if s.then != nil {
+		s.then()
+	}
+	if s.silent {
+		return nil, nil
+	}
+	return result, nil
+}
+
+// TestNothingIsLeft: of hundreds of sessions no goroutine and no descriptor is left.
+func TestNothingIsLeft(t *testing.T) {
+	goroutines, files := runtime.NumGoroutine(), descriptors(t)
+	for range 5 {
+		server := &smtptest.Server{}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, MaxConns: 20, MaxMessages: 3}
+		sends(t, mailer, 60)
+		for _, err := range mailer.SendAll(t.Context(), letters(60)) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		mailer.Close()
+		server.Close()
+	}
+	for range 1000 { // The server's own end in their time.
+		if runtime.NumGoroutine() <= goroutines && descriptors(t) <= files {
+			return
+		}
+		runtime.Gosched()
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d goroutines were %d, %d descriptors %d", runtime.NumGoroutine(), goroutines, descriptors(t), files)
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0 // Not on Linux.
+	}
+	return len(list)
 }

@@ -151,6 +151,10 @@ func (b *bulk) sendOver(ctx context.Context, c *Client, pending []*outgoing) []*
 	c.answered = false
 	for n := 1; len(pending) > 0; n++ {
 		o := pending[0]
+		if b.isOver() {
+			c.breakOff(ctx, nil, o)
+			return nil
+		}
 		if o.err == nil {
 			c.send(ctx, o, func() *outgoing {
 				if len(pending) == 1 && !b.isOver() && p.isYours(c, n) {
@@ -163,10 +167,6 @@ func (b *bulk) sendOver(ctx context.Context, c *Client, pending []*outgoing) []*
 				}
 				return nil
 			})
-		}
-		if b.isOver() && len(pending) > 1 {
-			c.breakOff(ctx, nil, pending[1])
-			pending = pending[:1]
 		}
 		if o.isForAnother(ctx, c) {
 			return restart(pending)
