@@ -292,10 +292,16 @@ func (p *pool) keep(c *Client) {
 			p.endIdle(session)
 		}
 	})
-	if len(p.idle) > p.settings.idle {
-		p.endIdle(p.idle[0])
+	switch {
+	case p.settings.idle == 0:
+		p.endIdle(session)
+	case len(p.idle) > p.settings.idle: // Between the mails of many there are gaps.
+		p.idle[len(p.idle)-1-p.settings.idle].timer.Reset(surplusTimeout)
 	}
 }
+
+// surplusTimeout is how long a session is kept that is one too many.
+const surplusTimeout = time.Second
 
 // remove takes a session that is idle. The pool is locked.
 func (p *pool) remove(session *idleSession) {

@@ -58,7 +58,7 @@ func (m *Mailer) parseAddr(u *url.URL) error {
 	port, ok := ports[u.Scheme]
 	switch {
 	case !ok:
-		return errors.New("does not begin with smtp://, smtps://, lmtp:// or unix:")
+		return errors.New("begins with none of smtp://, smtps://, lmtp:// and unix:/")
 	case u.Hostname() == "" || u.Path != "" && u.Path != "/":
 		return errors.New("wants a host, and no path")
 	}
