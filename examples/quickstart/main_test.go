@@ -130,7 +130,7 @@ func TestQuickstartFails(t *testing.T) {
 		"bad sender":       {"-from=ann@", "is no address such as ann@example.com"},
 		"no such domain":   {"-to=bob@exam_ple.net", "To[0]"},
 		"unreachable host": {"-url=smtp://127.0.0.1:1" + envelope, "check the port"}, // tcpmux, which nobody runs
-		"bad URL":          {"-url=http://example.net" + envelope, "smtp:// or smtps://"},
+		"bad URL":          {"-url=http://example.net" + envelope, "smtps://"},
 		"no TLS":           {"-url=smtps://user:pencil@" + server.Addr + envelope, "use STARTTLS"},
 		"no recipient":     {"-url=smtps://example.net\n-from=ann@example.com", "-to bob@example.net"},
 		"no sender":        {"-url=smtps://example.net\n-to=bob@example.net", "-from ann@example.com"},
