@@ -1,0 +1,18 @@
+// A module of its own, so that peers are no dependency of the package.
+module github.com/postrider/smtp/internal/peers
+
+go 1.25.0
+
+require github.com/postrider/smtp v0.0.0
+
+require (
+	github.com/emersion/go-message v0.18.2 // indirect
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/jordan-wright/email v4.0.1-0.20210109023952-943e75fe5223+incompatible
+	github.com/xdg-go/scram v1.4.0 // indirect
+	github.com/xdg-go/stringprep v1.0.4 // indirect
+	golang.org/x/net v0.58.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
+
+replace github.com/postrider/smtp => ../..
