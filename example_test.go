@@ -559,6 +559,57 @@ func ExampleClient_SendAll() {
 	// carol@example.net <nil>
 }
 
+// Many mails over several sessions; each has its result as soon as it is done.
+func ExampleMailer_SendAll() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+	messages := func(yield func(*smtp.Message) bool) {
+		for _, address := range []string{"bob@example.net", "nobody@example.net", "carol@example.net"} {
+			if !yield(exampleMessage(address)) {
+				return
+			}
+		}
+	}
+
+	for result, err := range mailer.SendAll(ctx, messages) {
+		fmt.Println(result.Message.To[0].Address, err)
+	}
+	// Unordered output:
+	// bob@example.net <nil>
+	// nobody@example.net smtp: RCPT <nobody@example.net>: 550 5.1.1 "No such user"
+	// carol@example.net <nil>
+}
+
+// Another server takes what the first one does not.
+func ExampleFailover() {
+	server, second := exampleServer()
+	defer server.Close()
+	defer second.Close()
+	first := &smtp.Mailer{Addr: "127.0.0.1:1", TLS: smtp.TLSNone} // tcpmux, which nobody runs
+	message := exampleMessage("bob@example.net")
+
+	_, err := smtp.Failover{first, second}.Send(ctx, message)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// Are my settings right?
+func ExampleMailer_Verify() {
+	server, _ := exampleServer()
+	defer server.Close()
+
+	mailer, err := smtp.ParseURL("smtp://user:pencil@" + server.Addr + "?max-conns=10")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer mailer.Close()
+	if err := mailer.Verify(ctx); err != nil {
+		fmt.Println("an unknown authority:", strings.Contains(err.Error(), "x509"))
+	}
+	// Output: an unknown authority: true
+}
+
 // A ready message, such as one that another program has made, with an envelope.
 func ExampleMessage_raw() {
 	server, mailer := exampleServer()

@@ -5,6 +5,8 @@ go 1.25.0
 
 require github.com/postrider/smtp v0.0.0
 
+require golang.org/x/time v0.12.0
+
 require (
 	github.com/emersion/go-message v0.18.2 // indirect
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jordan-wright/email"
+	"golang.org/x/time/rate"
 
 	"github.com/postrider/smtp"
 )
@@ -24,6 +25,8 @@ var senders = []struct {
 }
 
 var ctx = context.Background()
+
+var _ smtp.Limiter = (*rate.Limiter)(nil)
 
 // goroutines call Send at the same time.
 const goroutines = 50
