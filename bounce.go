@@ -225,8 +225,7 @@ func isMailboxName(s string) bool {
 // isMarker tells whether a line ends what is said of the recipients.
 func isMarker(line string) bool {
 	line = strings.TrimLeft(line, " \t")
-	return strings.HasPrefix(line, "--") || strings.HasPrefix(line, "==") || strings.HasPrefix(line, "**") ||
-		strings.HasPrefix(line, "Message headers follow") || strings.HasPrefix(line, "Below is a copy")
+	return strings.HasPrefix(line, "--") || strings.HasPrefix(line, "==") || strings.HasPrefix(line, "**")
 }
 
 // report reads what is said of a recipient.

@@ -99,7 +99,7 @@ func feedbackReport(blocks []format.Block) *Report {
 }
 
 // sourceIP takes off what makes an address a literal (RFC 5321, section 4.1.3).
-var sourceIP = strings.NewReplacer("[", "", "]", "", "IPv6:", "")
+var sourceIP = strings.NewReplacer("[", "", "]", "", "IPv6:", "", "ipv6:", "")
 
 func mailFrom(value string) string {
 	if strings.ReplaceAll(format.WithoutComments(value), " ", "") == "<>" {

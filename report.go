@@ -162,8 +162,9 @@ func (d Diagnostic) String() string {
 }
 
 // ParseReport reads a mail, as far as it must, and finds the report in it, even if it
-// was forwarded; memory stays bounded. A mail without one is [ErrNotReport], whatever
-// it says in words: [ParseBounce] knows some of these.
+// was forwarded. Memory stays bounded: over 1 MiB of fields or 1000 parts are an error. A
+// mail without a report is [ErrNotReport], whatever it says in words: [ParseBounce] knows
+// some of these.
 func ParseReport(r io.Reader) (*Report, error) {
 	p := &reportParser{returned: map[*format.Entity]mail.Header{}}
 	err := p.walk.Entity(r, p.visit)
@@ -181,6 +182,11 @@ func ParseReport(r io.Reader) (*Report, error) {
 	if report.Returned == nil {
 		report.Returned = p.returned[found.within]
 	}
+	if report.Returned == nil && len(p.returned) == 1 { // It is in a multipart of its own.
+		for _, returned := range p.returned {
+			report.Returned = returned
+		}
+	}
 	for _, value := range []string{report.Returned.Get("Message-Id"), report.Fields.Get("X-Original-Message-Id")} {
 		report.MessageID = cmp.Or(report.MessageID, firstIdentifier(value))
 	}
@@ -194,11 +200,11 @@ func firstIdentifier(value string) string {
 	if match == nil {
 		return ""
 	}
-	return clean(cmp.Or(match[1], match[2]))
+	return clean(strings.TrimSpace(cmp.Or(match[1], match[2])))
 }
 
 // identifier is one in any script (RFC 6532, section 3.3).
-var identifier = regexp.MustCompile(`<([^<>\s]+)>|^([^<>\s]+)$`)
+var identifier = regexp.MustCompile(`<([^<>]+)>|^([^<>\s]+)(?:\s*\([^()]*\))?$`)
 
 // reportParser looks for a report in a mail.
 type reportParser struct {
@@ -206,6 +212,7 @@ type reportParser struct {
 	header       mail.Header                    // of the message that is being read
 	isFromSystem bool                           // no person sent it
 	isBounce     bool                           // it says in words what ParseBounce knows
+	sawText      bool                           // its first text was read
 	found        *foundReport                   // the first part with the type of a report
 	likely       *foundReport                   // the first part that looks like one, under another type
 	returned     map[*format.Entity]mail.Header // of the messages that multiparts bring back
@@ -226,7 +233,7 @@ func (p *reportParser) visit(e *format.Entity) error {
 		p.header = headerOf(e.Header)
 		said := firstWord(p.header, "Auto-Submitted")
 		p.isFromSystem = isFromSystem(p.header) || said != "" && said != "no"
-		p.isBounce = false
+		p.isBounce, p.sawText = false, false
 	}
 	kind, subtype, _ := strings.Cut(e.Type, "/")
 	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.
@@ -256,15 +263,20 @@ func (p *reportParser) text(e *format.Entity) error {
 		return err
 	}
 	text = beforeCopy(text)
-	if _, list := recipientsIn(string(text[:min(len(text), maxBounce)])); len(list) > 0 {
-		p.isBounce = true
+	if !p.sawText {
+		_, list := recipientsIn(string(text[:min(len(text), maxBounce)]))
+		p.sawText, p.isBounce = true, len(list) > 0
 	}
 	blocks := blocksOf(e, text)
 	if len(blocks) > 0 && isMailHeader(blocks[0]) && p.returned[e.Multipart] == nil && p.isBehindReport(e) {
 		p.returned[e.Multipart] = headerOf(blocks[0])
 		return nil
 	}
-	for _, read := range []func([]format.Block) *Report{dispositionNotification, feedbackReport, likelyStatus} {
+	readers := []func([]format.Block) *Report{likelyStatus}
+	if isInReport(e) {
+		readers = append(readers, dispositionNotification, feedbackReport)
+	}
+	for _, read := range readers {
 		if report := read(blocks); report != nil && p.likely == nil {
 			p.likely = &foundReport{report, p.header, e.Multipart}
 		}
@@ -366,8 +378,8 @@ func inUTF8(text []byte, charset string) []byte {
 func (p *reportParser) message(e *format.Entity) error {
 	isAnswer := ParseAutoSubmitted(p.header) == AutoReplied && !isFromDaemon(p.header)
 	isReturned := p.found != nil || p.isBehindReport(e) || isInReport(e) || p.isBounce || isAnswer
-	header, isFromSystem, isBounce := p.header, p.isFromSystem, p.isBounce
-	defer func() { p.header, p.isFromSystem, p.isBounce = header, isFromSystem, isBounce }()
+	header, isFromSystem, isBounce, sawText := p.header, p.isFromSystem, p.isBounce, p.sawText
+	defer func() { p.header, p.isFromSystem, p.isBounce, p.sawText = header, isFromSystem, isBounce, sawText }()
 	err := p.walk.Entity(e.Body(), func(inner *format.Entity) error {
 		isFirst := inner.Multipart == nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0
 		if isFirst && (p.isBehindReport(e) || isInReport(e)) {

@@ -38,7 +38,7 @@ type Result struct {
 	Message    *Message          // the one that was handed to Send; nil after Data
 	MessageID  string            // what it got as its Message-ID, without brackets
 	Recipients []RecipientResult // in the order of Envelope.To
-	NoReports  bool              // reports that BestEffort asks for were not asked of a server without DSN
+	NoReports  bool              // a server without DSN was not told what BestEffort asks about reports
 }
 
 // RecipientResult tells what became of a mail for one recipient, and which words

@@ -42,7 +42,7 @@ func deliveryStatus(blocks []format.Block) *Report {
 func likelyStatus(blocks []format.Block) *Report {
 	report := deliveryStatus(blocks[max(slices.IndexFunc(blocks, hasReportField), 0):])
 	if report == nil || !slices.ContainsFunc(report.Recipients, func(r RecipientReport) bool {
-		return r.Address() != "" && (r.Verdict != 0 || r.Status != EnhancedStatus{})
+		return strings.Contains(r.Address(), "@") && (r.Verdict != 0 || r.Status != EnhancedStatus{})
 	}) {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (s *statusBlocks) begins(b *statusBlock, i int) bool {
 	case b.names: // Or it goes on with one that an earlier block did not name.
 		return s.last["final-recipient"] || s.last["original-recipient"] || s.last["action"] && b.hasAction || s.last["status"] && b.hasStatus
 	}
-	return slices.Contains(outcomeFields, name) && s.last[name]
+	return name == "action" && s.last[name] || name == "status" && s.last[name] && b.hasAction
 }
 
 // isNext tells the same where there is no empty line before the field. Recipients begin
@@ -208,7 +208,7 @@ func recipientReport(b format.Block) RecipientReport {
 		action = action[:end]
 	}
 	r.Verdict = verdicts[action]
-	if r.Verdict == 0 && r.Status.Class == 5 {
+	if r.Verdict == 0 && r.class() == 5 {
 		r.Verdict = Failed
 	}
 	return r
@@ -235,7 +235,7 @@ func cutType(value string) (kind, rest string) {
 	return "", strings.TrimSpace(value)
 }
 
-var isType = regexp.MustCompile(`^[A-Za-z0-9_/-]*$`)
+var isType = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9_/-]*)?$`)
 
 // addressName reads the address of a recipient. Some servers leave it in the form in
 // which it was in ORCPT, though only their like should see that.
@@ -247,11 +247,10 @@ func addressName(value string) TypedName {
 	}
 	switch decoded := wire.DecodeXText(n.Name); {
 	case n.Type == "utf-8":
-		n.Name = wire.DecodeUTF8Address(n.Name) // RFC 6533, section 3.
+		n.Name = clean(wire.DecodeUTF8Address(n.Name)) // RFC 6533, section 3.
 	case n.Type == "rfc822" && (strings.HasPrefix(decoded, `"`) || !strings.Contains(decoded, " ")): // Else "+20" is a tag.
 		n.Name = decoded
 	}
-	n.Name = clean(n.Name)
 	return n
 }
 
@@ -294,6 +293,6 @@ func diagnostic(value string) Diagnostic {
 }
 
 var (
-	replyCode     = regexp.MustCompile(`^[2-5]\d\d(?:[ \t:-]\s*|$)`)
+	replyCode     = regexp.MustCompile(`^[2-5]\d\d(?:[ \t:;,-]\s*|$)`)
 	leadingStatus = regexp.MustCompile(`^[(\[]?#?([245])\.(\d{1,3})\.(\d{1,3})(?:[)\]]|[\s:,;]|$)`)
 )

@@ -97,7 +97,7 @@ func (b *blockReader) block() Block {
 func Blocks(text []byte) []Block {
 	var blocks []Block
 	var b blockReader
-	l := newLines(bytes.NewReader(text))
+	l := newLines(bytes.NewReader(bytes.TrimPrefix(text, []byte("\uFEFF"))))
 	for {
 		line, err := l.whole(len(text))
 		isBlank := len(bytes.TrimSpace(line)) == 0

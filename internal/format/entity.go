@@ -157,6 +157,7 @@ func contentType(value string) (mediaType string, params map[string]string) {
 	if mediaType, params, err := mime.ParseMediaType(value); err == nil {
 		return mediaType, params
 	}
+	value = WithoutComments(value)
 	mediaType, _, _ = strings.Cut(value, ";")
 	params = map[string]string{}
 	for _, match := range parameter.FindAllStringSubmatch(value, -1) {
@@ -208,8 +209,9 @@ func (w *Walk) Fields(e *Entity) ([]byte, error) {
 	if w.octets += len(raw); w.octets > maxFields || bytes.Count(raw, []byte("\n")) > maxLines {
 		return nil, errFields
 	}
-	if decoded, err := io.ReadAll(e.decode(bytes.NewReader(raw))); err == nil {
-		return decoded, nil
+	decoded, err := io.ReadAll(e.decode(bytes.NewReader(raw)))
+	if err != nil && !bytes.Contains(decoded, []byte(":")) {
+		return raw, nil // It was not encoded at all.
 	}
-	return raw, nil
+	return decoded, nil
 }

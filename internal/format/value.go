@@ -51,7 +51,7 @@ func ParseDate(s string) time.Time {
 	if t, err := mail.ParseDate(text); err == nil {
 		return t
 	}
-	for _, layout := range []string{time.ANSIC, "Mon Jan _2 15:04:05 2006 -0700", "Mon Jan _2 15:04:05 -0700 2006", time.RFC3339, "2006-01-02 15:04:05 -0700"} {
+	for _, layout := range []string{time.ANSIC, "Mon Jan _2 15:04:05 2006 -0700", "Mon Jan _2 15:04:05 -0700 2006", time.RFC3339, "2006-01-02 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05", "2 Jan 2006 15:04:05", "2006-01-02 15:04:05"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t
 		}
