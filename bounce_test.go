@@ -48,7 +48,7 @@ func viewOfBounce(b *smtp.Report, err error) bounceView {
 
 func TestBounces(t *testing.T) {
 	t.Parallel()
-	for _, path := range reportFiles(t, "bounces", 30) {
+	for _, path := range reportFiles(t, "bounces", 50) {
 		var want bounceView
 		readJSON(t, path, &want)
 		if got := viewOfBounce(smtp.ParseBounce(readerOf(t, path))); !reflect.DeepEqual(got, want) {
@@ -61,12 +61,12 @@ func TestBounces(t *testing.T) {
 // where a server says it in both forms.
 func TestReportsAreNoBounces(t *testing.T) {
 	t.Parallel()
-	for _, path := range reportFiles(t, "bounces", 30) {
+	for _, path := range reportFiles(t, "bounces", 50) {
 		if _, err := smtp.ParseReport(readerOf(t, path)); !errors.Is(err, smtp.ErrNotReport) {
 			t.Errorf("%s is a report: %v", path, err)
 		}
 	}
-	for _, path := range reportFiles(t, "written", 380) {
+	for _, path := range reportFiles(t, "written", 430) {
 		bounce, err := smtp.ParseBounce(readerOf(t, path))
 		report, _ := smtp.ParseReport(readerOf(t, path))
 		if err == nil && (report == nil || len(report.Recipients) != len(bounce.Recipients)) {
@@ -78,7 +78,7 @@ func TestReportsAreNoBounces(t *testing.T) {
 // FuzzParseBounce: there is no panic, and nobody failed whom the mail does not name.
 func FuzzParseBounce(f *testing.F) {
 	addReports(f)
-	for _, path := range reportFiles(f, "bounces", 30) {
+	for _, path := range reportFiles(f, "bounces", 50) {
 		var data bytes.Buffer
 		if _, err := data.ReadFrom(readerOf(f, path)); err != nil {
 			f.Fatal(err)

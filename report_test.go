@@ -23,7 +23,7 @@ import (
 // expected result beside it. Those that are no reports have an error there.
 func TestReports(t *testing.T) {
 	t.Parallel()
-	files := reportFiles(t, "written", 380)
+	files := reportFiles(t, "written", 430)
 	for _, path := range files {
 		var want reportView
 		readJSON(t, path, &want)
