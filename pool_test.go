@@ -727,6 +727,22 @@ func TestSendAllPanics(t *testing.T) {
 	}
 }
 
+// TestAddresses: of a name with several addresses, those where nobody listens are passed
+// over at once.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t) // It listens on 127.0.0.1, and not on ::1.
+	_, port, err := net.SplitHostPort(server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mailer := &smtp.Mailer{Addr: "localhost:" + port, TLSConfig: server.TLSConfig}
+	defer mailer.Close()
+	if err := mailer.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestVerify: all but a mail is done, and the errors are those of a mail.
 func TestVerify(t *testing.T) {
 	t.Parallel()
