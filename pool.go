@@ -235,14 +235,14 @@ func (p *pool) giveBack(ctx context.Context, c *Client) {
 	defer p.mu.Unlock()
 	p.stats.Bytes += c.octets
 	c.octets = 0
-	switch isLeft := p.closed || p.closing && len(p.waiting) == 0; {
+	switch {
 	case !isGood:
 		p.open--
 		if c.answered && isBusy(c.failure) { // Else it had just been idle for too long.
 			p.slow()
 		}
 		p.serve()
-	case isLeft:
+	case p.closed:
 		p.mu.Unlock()
 		quit(ctx, c)
 		p.mu.Lock()

@@ -709,21 +709,54 @@ func TestMailerSlowIterator(t *testing.T) {
 	})
 }
 
-// TestSendAllPanics: the panic of an iterator, and its Goexit, are those of the loop.
-func TestSendAllPanics(t *testing.T) {
+// TestMailerSendAllPanics: a panic of the iterator, a hook or a file is one of the loop,
+// and costs no session.
+func TestMailerSendAllPanics(t *testing.T) {
 	t.Parallel()
-	server := &bookServer{}
-	mailer := server.mailer()
-	defer mailer.Close()
-	defer func() {
-		if recover() != errDisk {
-			t.Error("the panic is gone")
+	for _, where := range []string{"iterator", "hook", "dial", "file"} {
+		server := &bookServer{}
+		mailer := server.mailer()
+		mailer.MaxConns = 1
+		did := false
+		check := func(there string) {
+			if where == there && !did {
+				did = true
+				panic(errDisk)
+			}
 		}
-	}()
-	for range mailer.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
-		yield(letterNumber(1))
-		panic(errDisk)
-	}) {
+		mailer.Options.Trace = &smtp.Trace{Transaction: func(context.Context, string, int) { check("hook") }}
+		mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			check("dial")
+			return server.dial(ctx, network, addr)
+		}
+		func() {
+			defer func() {
+				if recover() != errDisk {
+					t.Errorf("%s: the panic is gone", where)
+				}
+			}()
+			for range mailer.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+				for i := range 100 {
+					m := letterNumber(i)
+					m.Attachments = []smtp.File{{Name: "a", Size: 1, Open: func() (io.ReadCloser, error) {
+						check("file")
+						return io.NopCloser(strings.NewReader("a")), nil
+					}}}
+					if !yield(m) {
+						return
+					}
+					if i == 5 {
+						check("iterator")
+					}
+				}
+			}) {
+			}
+		}()
+		sends(t, mailer, 3)
+		if open := mailer.Stats().Open; open > 1 {
+			t.Errorf("%s: %d sessions", where, open)
+		}
+		mailer.Close()
 	}
 }
 

@@ -75,7 +75,10 @@ func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 		defer b.queue.stop()
 		var workers sync.WaitGroup
 		for range m.settings().conns {
-			workers.Go(func() { b.work(ctx) })
+			workers.Go(func() {
+				defer b.rescue()
+				b.work(ctx)
+			})
 		}
 		go func() {
 			workers.Wait()
@@ -85,8 +88,14 @@ func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 			close(b.over)
 			for range b.done { // Until all have ended.
 			}
+			if b.panicked != nil {
+				panic(b.panicked)
+			}
 		}()
 		for o := range b.done {
+			if o == nil {
+				return
+			}
 			result, err := o.outcome()
 			m.pool.count(result)
 			m.Options.Trace.done(ctx, result, err)
@@ -103,8 +112,22 @@ type bulk struct {
 	begun  time.Time
 	closed error // the Mailer is; nil: it is not
 	queue  *queue
-	done   chan *outgoing
-	over   chan struct{} // nobody wants to know of any more
+	done   chan *outgoing // nil: there was a panic
+	over   chan struct{}  // nobody wants to know of any more
+
+	once     sync.Once
+	panicked any // with which a hook, or a file, has ended a worker
+}
+
+// rescue hands a panic on to the loop.
+func (b *bulk) rescue() {
+	if r := recover(); r != nil {
+		b.once.Do(func() { b.panicked = r })
+		select {
+		case b.done <- nil:
+		case <-b.over:
+		}
+	}
 }
 
 // work sends messages over one session after the other.
