@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 )
@@ -48,6 +49,7 @@ func (r *Result) sendBy(ctx context.Context, sender Sender, m *Message, left []i
 		result.settle(Unknown, Reply{}, err)
 	}
 	r.NoReports = r.NoReports || result.NoReports
+	r.MessageID = cmp.Or(r.MessageID, result.MessageID) // A ready message is read only now.
 	for k, i := range left {
 		r.Recipients[i] = result.Recipients[k]
 		if r.Recipients[i].isLeft() {

@@ -65,12 +65,9 @@ func (m *Mailer) authenticate(ctx context.Context, c *Client, begun time.Time) e
 // attempt authenticates; m.mu is held when it begins. As long as nothing is known
 // to work, others wait for the outcome.
 func (m *Mailer) attempt(ctx context.Context, c *Client) error {
-	mechanisms := slices.Clone(m.Auth)
-	if i := slices.IndexFunc(mechanisms, func(mechanism Mechanism) bool { return mechanism != nil && mechanism.Name() == m.login.worked }); i > 0 {
-		mechanisms = slices.Insert(slices.Delete(mechanisms, i, i+1), 0, m.Auth[i])
-	}
+	worked := m.login.worked
 	a := &attempt{over: make(chan struct{})}
-	if m.login.worked == "" {
+	if worked == "" {
 		m.login.attempt = a
 	}
 	m.mu.Unlock()
@@ -89,6 +86,10 @@ func (m *Mailer) attempt(ctx context.Context, c *Client) error {
 		}
 		close(a.over)
 	}()
+	mechanisms := slices.Clone(m.Auth)
+	if i := slices.IndexFunc(mechanisms, func(mechanism Mechanism) bool { return mechanism != nil && mechanism.Name() == worked }); i > 0 {
+		mechanisms = slices.Insert(slices.Delete(mechanisms, i, i+1), 0, m.Auth[i])
+	}
 	err = c.Auth(ctx, mechanisms...)
 	return err
 }

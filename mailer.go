@@ -85,37 +85,44 @@ func (m *Mailer) settings() poolSettings {
 // have to wait. The result is never nil; the error is nil only if every recipient was
 // accepted. What cannot be sent is found before the server is even dialled.
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
-	result, err := m.send(ctx, message)
+	closed := m.pool.enter(m.settings())
+	if closed == nil {
+		defer m.pool.leave()
+	}
+	result, err := m.send(ctx, message, closed)
 	m.pool.count(result)
 	m.Options.Trace.done(ctx, result, err)
 	return result, err
 }
 
-func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
+// send sends a message, unless the Mailer is closed.
+func (m *Mailer) send(ctx context.Context, message *Message, closed error) (*Result, error) {
 	o := message.outgoing(ctx, &m.Options)
 	defer o.close()
 	if o.err != nil {
 		return o.outcome()
 	}
-	if err := m.pool.enter(m.settings()); err != nil {
-		o.result.settle(NotSent, Reply{}, err)
-		return o.result, err
+	if closed != nil {
+		o.result.settle(NotSent, Reply{}, closed)
+		return o.result, closed
 	}
-	defer m.pool.leave()
 	begun, limiter, fresh := time.Now(), m.Limiter, false
 	for len(o.left) > 0 {
-		c, isNew, err := m.session(ctx, begun, limiter, fresh)
+		c, isNew, err := m.session(ctx, begun, fresh)
+		if err == nil && limiter != nil {
+			err = m.admit(ctx, limiter, c)
+			limiter = nil
+		}
 		if err != nil {
 			o.result.settle(NotSent, Reply{}, err)
 			break
 		}
-		limiter = nil // It was asked.
-		died, used := m.sendOver(ctx, c, o)
+		end := m.sendOver(ctx, c, o)
 		switch {
-		case died && !isNew && !fresh:
+		case (end.died && !isNew || end.busy) && !fresh:
 			fresh = true
 			o.takeBack()
-		case isNew && !used:
+		case isNew && !end.used:
 			return o.outcome() // Another session would be no better.
 		default:
 			o.reopen() // for whom this one had no room: no second try, but the rest of the first
@@ -126,13 +133,9 @@ func (m *Mailer) send(ctx context.Context, message *Message) (*Result, error) {
 
 // session takes a session out of the pool, or makes one there. A server that takes no
 // more is left in peace if one of the others will come free.
-func (m *Mailer) session(ctx context.Context, begun time.Time, limiter Limiter, fresh bool) (c *Client, isNew bool, err error) {
-	for waited := false; ; waited = true {
-		c, err := m.pool.take(ctx, fresh, waited)
-		if err == nil && limiter != nil {
-			err = m.admit(ctx, limiter, c)
-			limiter = nil
-		}
+func (m *Mailer) session(ctx context.Context, begun time.Time, fresh bool) (c *Client, isNew bool, err error) {
+	for again := fresh; ; again = true { // Who comes again comes first.
+		c, err := m.pool.take(ctx, fresh, again)
 		if err != nil || c != nil {
 			return c, false, err
 		}
@@ -140,30 +143,28 @@ func (m *Mailer) session(ctx context.Context, begun time.Time, limiter Limiter, 
 		if err == nil || !others || !isBusy(err) {
 			return c, true, err
 		}
-		fresh = false
 	}
 }
 
-// admit asks the limiter, while it holds a session or room for one.
+// admit asks the limiter, last of all, so that what it admits goes at once. A session
+// that is not used then is given back.
 func (m *Mailer) admit(ctx context.Context, limiter Limiter, c *Client) error {
-	err := errors.New("the Limiter did not return")
+	isAdmitted := false
 	defer func() {
-		switch {
-		case err == nil:
-		case c != nil:
+		if !isAdmitted {
 			m.pool.giveBack(ctx, c)
-		default:
-			m.pool.failed(nil)
 		}
 	}()
-	if err = limiter.Wait(ctx); err != nil {
-		err = limited(ctx, err)
-	}
+	err := askLimiter(ctx, limiter)
+	isAdmitted = err == nil
 	return err
 }
 
-func limited(ctx context.Context, err error) error {
-	return &Error{Op: "Send", Err: fmt.Errorf("the Limiter did not admit it: %w", err), transient: ctx.Err() != nil}
+func askLimiter(ctx context.Context, limiter Limiter) error {
+	if err := limiter.Wait(ctx); err != nil {
+		return &Error{Op: "Send", Err: fmt.Errorf("the Limiter did not admit it: %w", err), transient: true}
+	}
+	return nil
 }
 
 // fill opens a session where there is room, and tells if it could not whether there are
@@ -188,13 +189,29 @@ func (m *Mailer) fill(ctx context.Context, begun time.Time) (c *Client, others b
 	return c, false, err
 }
 
-// sendOver sends a message over c, gives c back, and tells whether it was not good any
-// more to begin with, and whether a mail was ever begun on it.
-func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) (died, used bool) {
+// sessionEnd is how a session stands behind a mail.
+type sessionEnd struct {
+	died bool // it was not good any more to begin with
+	busy bool // the server takes no more mails over it
+	used bool // a mail was begun on it
+}
+
+// sendOver sends a message over c, and gives c back.
+func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) sessionEnd {
 	defer m.pool.giveBack(ctx, c)
 	c.answered = false
 	c.send(ctx, o, nil)
-	return stale(ctx, c, o.result.cause()), c.mails > 0
+	return sessionEnd{stale(ctx, c, o.result.cause()), c.isFull(o), c.mails > 0}
+}
+
+// isFull tells whether the server has said to MAIL that it takes no more of them over a
+// session that has had some.
+func (c *Client) isFull(o *outgoing) bool {
+	var e *Error
+	if c.mails > 1 && errors.As(o.result.cause(), &e) && isBusy(e) && strings.HasPrefix(e.Op, "MAIL") {
+		c.noMore = true
+	}
+	return c.noMore
 }
 
 // stale tells whether a session had died while it was idle: its first reply was
@@ -234,8 +251,8 @@ func (m *Mailer) open(ctx context.Context, to server, begun time.Time) (*Client,
 	opts := m.Options
 	opts.ServerName = cmp.Or(opts.ServerName, to.host)
 	conn, err := m.connect(ctx, to)
-	m.Options.Trace.connected(ctx, m.Addr, err)
 	if err != nil {
+		m.Options.Trace.connected(ctx, m.Addr, err)
 		return nil, err
 	}
 	c := NewClient(conn, &opts)
@@ -251,6 +268,7 @@ func (m *Mailer) open(ctx context.Context, to server, begun time.Time) (*Client,
 			c.Close()
 		}
 	}()
+	m.Options.Trace.connected(ctx, m.Addr, nil)
 	err = m.begin(ctx, c, to, begun)
 	if err != nil && c.failure == nil { // The server only said no.
 		quit(ctx, c)
@@ -405,9 +423,9 @@ func (m *Mailer) Clone() *Mailer {
 // Stats returns the numbers of now. It is cheap.
 func (m *Mailer) Stats() Stats { return m.pool.snapshot() }
 
-// Shutdown makes later calls of Send fail, waits for the mails under way and those that
-// wait for a session, and then ends all sessions, as Close does. If ctx ends before, it
-// returns an error, and they go on.
+// Shutdown makes later calls of Send and SendAll fail, waits for those under way, with a
+// whole SendAll and all that wait for a session, and then ends all sessions, as Close does.
+// If ctx ends before, it returns an error, and they go on until their own contexts end.
 func (m *Mailer) Shutdown(ctx context.Context) error {
 	if err := m.pool.drain(ctx); err != nil {
 		return err
@@ -415,9 +433,8 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 	return m.Close()
 }
 
-// Close ends the sessions that are idle, within 5 s, and makes later calls of Send fail,
-// and those that still wait for a session. It does not wait for mails under way, nor
-// for sessions of Dial.
+// Close ends the sessions that are idle, within 5 s, and makes all fail that need one from
+// now on. It does not wait for mails under way, nor for sessions of Dial.
 func (m *Mailer) Close() error {
 	m.pool.close()
 	return nil

@@ -573,7 +573,7 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s is %s, want %s", url, got, want)
 		}
 	}
-	for _, url := range []string{"", "mx.example.net:587", "http://mx", "smtp://", "smtp:///x", "smtp://mx/inbox", "smtp://mx#x", "unix:", "unix:run", "unix://mx/run", "lmtp://", "smtp://mx?tls=some", "smtp://mx?tls=none&tls=none", "smtp://mx?password=p%zz", "smtp://mx?colour=red", "smtp://mx?max-conns=many", "smtp://mx?max-age=10", "smtp://mx?lmtp=perhaps", "smtp://mx?max-conns=%zz", "smtp://u:p%zz@mx", "smtp://u:p@mx:port", "smtp:mx"} {
+	for _, url := range []string{"", "mx.example.net:587", "http://mx", "smtp://", "smtp:///x", "smtp://mx/inbox", "smtp://mx#x", "unix:", "unix:run", "unix://mx/run", "lmtp://", "smtp://mx?tls=some", "smtp://mx?tls=none&tls=none", "smtp://mx?password=p%zz", "smtp://mx?colour=red", "smtp://mx?max-conns=many", "smtp://mx?max-age=10", "smtp://mx?lmtp=perhaps", "smtp://mx?max-conns=%zz", "smtp://u:12?p%zz@mx", "smtp://u:12?tls=p%zz@mx", "smtp://user@mx", "smtp://mx:0", "smtp://mx:99999", "smtp://mx:587:25", "smtps://mx?tls=none", "smtp://u:p%zz@mx", "smtp://u:p@mx:port", "smtp:mx"} {
 		var field *smtp.FieldError
 		if m, err := smtp.ParseURL(url); !errors.As(err, &field) || strings.Contains(err.Error(), "p%zz") {
 			t.Errorf("%q became %+v, %v", url, m, err)

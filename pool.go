@@ -26,11 +26,12 @@ type pool struct {
 	settings poolSettings
 	idle     []*idleSession // the one that was used last is the last
 	open     int            // sessions, with those that are being opened or ended
-	waiting  []waiter
+	waiting  []*waiter
 
 	backOff time.Duration // how long the last pause was; zero: as many sessions as the settings allow
 	pause   time.Time     // until then, no more than most, and then one more
 	most    int
+	cause   error       // of the pause
 	wake    *time.Timer // at the end of the pause
 
 	using   int           // calls that may take sessions
@@ -51,13 +52,23 @@ type poolSettings struct {
 type idleSession struct {
 	client *Client
 	timer  *time.Timer
+	ends   bool // there are others, and the timer is short
 }
 
-// waiter waits for a session, or for room to open one, which is nil. If the channel is
-// closed there will be neither.
-type waiter chan *Client
+// waiter waits for a session, or for room to open one.
+type waiter struct {
+	granted chan grant
+	fresh   bool // a session that was used before does not do
+	since   time.Time
+}
 
-var errMailerClosed = &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed)}
+// grant is what a waiter gets: a session, or room if there is neither that nor an error.
+type grant struct {
+	client *Client
+	err    error
+}
+
+var errMailerClosed = &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed), transient: true}
 
 // enter begins a call that may take sessions.
 func (p *pool) enter(settings poolSettings) error {
@@ -85,6 +96,9 @@ func (p *pool) leave() {
 // tells what came. A session that was idle does not do if it must be fresh. Whoever has
 // waited before comes first.
 func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
+	if ctx.Err() != nil {
+		return nil, p.gaveUp(ctx)
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -96,7 +110,7 @@ func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
 			return c, nil
 		}
 	}
-	w, at := make(waiter, 1), len(p.waiting)
+	w, at := &waiter{make(chan grant, 1), fresh, time.Now()}, len(p.waiting)
 	if waited {
 		at = 0
 	}
@@ -126,13 +140,10 @@ func (p *pool) takeNow(fresh bool) (c *Client, ok bool) {
 }
 
 // await waits until it is w's turn, or ctx ends.
-func (p *pool) await(ctx context.Context, w waiter) (*Client, error) {
+func (p *pool) await(ctx context.Context, w *waiter) (*Client, error) {
 	select {
-	case c, ok := <-w:
-		if !ok {
-			return nil, errMailerClosed
-		}
-		return c, nil
+	case g := <-w.granted:
+		return g.client, g.err
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
@@ -142,22 +153,39 @@ func (p *pool) await(ctx context.Context, w waiter) (*Client, error) {
 	}
 	p.mu.Unlock()
 	if i < 0 { // It was served at the same moment.
-		if c, ok := <-w; ok && c != nil {
-			p.giveBack(ctx, c)
-		} else if ok {
+		switch g := <-w.granted; {
+		case g.client != nil:
+			p.giveBack(ctx, g.client)
+		case g.err == nil:
 			p.failed(nil)
 		}
 	}
-	return nil, &Error{Op: "Send", Err: fmt.Errorf("no session came free: %w", contextError(ctx)), transient: true}
+	return nil, p.gaveUp(ctx)
 }
 
-// serve gives those who wait longest what there is. The pool is locked.
+// gaveUp says why there was no session for so long.
+func (p *pool) gaveUp(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	why := "no session came free"
+	if p.backOff > 0 && time.Now().Before(p.pause) {
+		why += fmt.Sprintf(", since the server has enough of us (%v)", p.cause)
+	}
+	return &Error{Op: "Send", Err: fmt.Errorf("%s: %w", why, contextError(ctx)), transient: true}
+}
+
+// serve gives those who wait longest what room there is. The pool is locked.
 func (p *pool) serve() {
 	for len(p.waiting) > 0 && p.open < p.room() {
 		p.open++
-		p.waiting[0] <- nil
-		p.waiting = slices.Delete(p.waiting, 0, 1)
+		p.grant(grant{})
 	}
+}
+
+// grant gives something to who waits longest. The pool is locked.
+func (p *pool) grant(g grant) {
+	p.waiting[0].granted <- g
+	p.waiting = slices.Delete(p.waiting, 0, 1)
 }
 
 // room is how many sessions there may be now. The pool is locked.
@@ -190,10 +218,21 @@ func (p *pool) failed(err error) (others bool) {
 	defer p.mu.Unlock()
 	p.open--
 	if isBusy(err) {
-		p.slow()
+		if p.open == 0 { // Whoever has waited for this attempt has his answer.
+			p.refuse(err)
+		}
+		p.slow(err)
 	}
 	p.serve()
 	return p.open > 0
+}
+
+// refuse tells those who have waited since before the last pause. The pool is locked.
+func (p *pool) refuse(err error) {
+	begun := p.pause.Add(-p.backOff)
+	for p.backOff > 0 && len(p.waiting) > 0 && !p.waiting[0].since.After(begun) {
+		p.grant(grant{err: err})
+	}
 }
 
 // isBusy tells whether a server has enough of us for now (RFC 5321, section 3.8; RFC
@@ -204,11 +243,15 @@ func isBusy(err error) bool {
 }
 
 // slow makes a pause, in which there are no more sessions than now. The pool is locked.
-func (p *pool) slow() {
+func (p *pool) slow(cause error) {
 	p.most = p.open
-	if p.backOff > 0 && time.Now().Before(p.pause) {
+	switch over := time.Since(p.pause); {
+	case p.backOff > 0 && over < 0:
 		return // It was begun by another session.
+	case over > p.backOff: // All went well for long enough.
+		p.backOff = 0
 	}
+	p.cause = cause
 	p.backOff = min(max(2*p.backOff, minBackOff), maxBackOff)
 	p.pause = time.Now().Add(p.backOff)
 	if p.wake != nil {
@@ -231,6 +274,13 @@ func (p *pool) giveBack(ctx context.Context, c *Client) {
 	if !isGood {
 		c.Close()
 	}
+	if p.put(c, isGood) {
+		quit(ctx, c)
+	}
+}
+
+// put takes a session back, or tells that it is to be ended, since all are.
+func (p *pool) put(c *Client, isGood bool) (isOver bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Bytes += c.octets
@@ -238,28 +288,27 @@ func (p *pool) giveBack(ctx context.Context, c *Client) {
 	switch {
 	case !isGood:
 		p.open--
-		if c.answered && isBusy(c.failure) { // Else it had just been idle for too long.
-			p.slow()
+		// It had not just been idle for too long, or had its share of mails.
+		if c.answered && c.mails <= 1 && isBusy(c.failure) {
+			p.slow(c.failure)
 		}
 		p.serve()
 	case p.closed:
-		p.mu.Unlock()
-		quit(ctx, c)
-		p.mu.Lock()
 		p.open--
-	case p.isSpent(c):
+		return true
+	case p.isSpent(c), len(p.waiting) > 0 && p.waiting[0].fresh:
 		p.end(c)
 	case len(p.waiting) > 0:
-		p.waiting[0] <- c
-		p.waiting = slices.Delete(p.waiting, 0, 1)
+		p.grant(grant{client: c})
 	default:
 		p.keep(c)
 	}
+	return false
 }
 
 // isSpent tells whether a session has had its time, or its mails.
 func (p *pool) isSpent(c *Client) bool {
-	return p.settings.messages > 0 && c.mails >= p.settings.messages || p.leftOf(c) <= 0 ||
+	return c.noMore || p.settings.messages > 0 && c.mails >= p.settings.messages || p.leftOf(c) <= 0 ||
 		c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails
 }
 
@@ -268,7 +317,9 @@ func (p *pool) isSpent(c *Client) bool {
 func (p *pool) isYours(c *Client, n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return c.failure == nil && !p.isSpent(c) && (n < turn || len(p.waiting) == 0)
+	p.stats.Bytes += c.octets
+	c.octets = 0
+	return c.failure == nil && !p.closed && !p.isSpent(c) && (n < mailsInTurn || len(p.waiting) == 0)
 }
 
 // leftOf is how long a session may still be used.
@@ -295,12 +346,17 @@ func (p *pool) keep(c *Client) {
 	switch {
 	case p.settings.idle == 0:
 		p.endIdle(session)
-	case len(p.idle) > p.settings.idle: // Between the mails of many there are gaps.
-		p.idle[len(p.idle)-1-p.settings.idle].timer.Reset(surplusTimeout)
+	case len(p.idle) > p.settings.idle:
+		surplus := p.idle[len(p.idle)-1-p.settings.idle]
+		if !surplus.ends {
+			surplus.ends = true
+			surplus.timer.Reset(min(p.settings.idleTimeout, surplusTimeout))
+		}
 	}
 }
 
-// surplusTimeout is how long a session is kept that is one too many.
+// surplusTimeout is how long a session is kept that is one too many: who sends many
+// mails may want it again in a moment.
 const surplusTimeout = time.Second
 
 // remove takes a session that is idle. The pool is locked.
@@ -363,10 +419,9 @@ func (p *pool) close() {
 	if p.wake != nil {
 		p.wake.Stop()
 	}
-	for _, w := range p.waiting {
-		close(w)
+	for len(p.waiting) > 0 {
+		p.grant(grant{err: errMailerClosed})
 	}
-	p.waiting = nil
 	for len(p.idle) > 0 {
 		p.endIdle(p.idle[0])
 	}
@@ -394,7 +449,7 @@ func (p *pool) count(result *Result) {
 
 // Stats are what a Mailer has, and what it did so far.
 type Stats struct {
-	Open    int // sessions, in use or idle
+	Open    int // sessions, in use or idle, or being opened or ended
 	Idle    int // of these
 	Waiting int // mails, for a session
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -514,7 +515,7 @@ func TestLimiter(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if clone.Stats().NotSent != 3 || clone.Stats().Open != 0 {
+		if clone.Stats().NotSent != 3 {
 			t.Errorf("%+v", clone.Stats())
 		}
 		clone.Close()
@@ -643,10 +644,10 @@ func TestSendAllEnds(t *testing.T) {
 				break
 			}
 		}
-		if !ended || asked > 7+3*5 {
+		if !ended || asked > 7+4*5 {
 			t.Errorf("the iterator was asked for %d", asked)
 		}
-		if stats := mailer.Stats(); int(stats.Accepted) != 7 || len(server.accepted) < 7 || len(server.accepted) > 12 {
+		if stats := mailer.Stats(); int(stats.Accepted) != 7 || len(server.accepted) < 7 || len(server.accepted) > 7+2*5+5 {
 			t.Errorf("%d arrived, %+v", len(server.accepted), stats)
 		}
 
@@ -679,6 +680,239 @@ func TestSendAllEnds(t *testing.T) {
 			t.Errorf("%d results", all)
 		}
 	})
+}
+
+// TestSendInTheLoop: a loop over SendAll may send by the same Mailer, and take its time.
+func TestSendInTheLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{}
+		mailer := server.mailer()
+		mailer.MaxConns = 1
+		start, n := time.Now(), 0
+		for range mailer.SendAll(t.Context(), letters(50)) {
+			n++
+			if _, err := mailer.Send(t.Context(), letterNumber(1000+n)); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n != 50 || len(server.accepted) != 100 || time.Since(start) > 51*time.Minute {
+			t.Errorf("%d mails, %d arrived after %v", n, len(server.accepted), time.Since(start))
+		}
+		mailer.Close()
+	})
+}
+
+// TestBreakingOff does not wait for the limiter, nor for a connection.
+func TestBreakingOff(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"limiter", "dial"} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &bookServer{}
+			mailer := server.mailer()
+			var asked atomic.Int32
+			wait := func(ctx context.Context) error {
+				if asked.Add(1) == 1 {
+					return nil
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			if where == "limiter" {
+				mailer.Limiter = limiterFunc(wait)
+			} else {
+				mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if err := wait(ctx); err != nil {
+						return nil, err
+					}
+					return server.dial(ctx, network, addr)
+				}
+			}
+			start := time.Now()
+			for _, err := range mailer.SendAll(t.Context(), letters(50)) {
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+				break
+			}
+			if time.Since(start) > 1100*time.Millisecond {
+				t.Errorf("%s: it took %v", where, time.Since(start))
+			}
+			mailer.Close()
+		})
+	}
+}
+
+// TestErrorsBeforeMail: what no session can send is told once, and does not stop the rest.
+func TestErrorsBeforeMail(t *testing.T) {
+	t.Parallel()
+	server := &bookServer{answer: func(_ int, verb string) string {
+		if verb == "EHLO" {
+			return "250-mx\r\n250-PIPELINING\r\n250 SIZE 5000"
+		}
+		return ""
+	}}
+	mailer := server.mailer()
+	defer mailer.Close()
+	mailer.MaxConns = 1
+	good, bad := 0, 0
+	for _, err := range mailer.SendAll(t.Context(), func(yield func(*smtp.Message) bool) {
+		for i := range 9 {
+			m := letterNumber(i)
+			switch i % 3 {
+			case 0:
+				m.Text = strings.Repeat("x", 6000)
+			case 1:
+				m.Delivery.Notify = smtp.NotifyFailure
+			}
+			if !yield(m) {
+				return
+			}
+		}
+	}) {
+		if err == nil {
+			good++
+		} else {
+			bad++
+		}
+	}
+	if good != 3 || bad != 6 || len(server.accepted) != 3 {
+		t.Errorf("%d good, %d bad, %d arrived", good, bad, len(server.accepted))
+	}
+}
+
+// TestFewMailsASession: a server that closes, or says that it is enough, after so many
+// mails of a session takes them all, over as many sessions as that needs.
+func TestFewMailsASession(t *testing.T) {
+	t.Parallel()
+	for _, last := range []string{"gone", "421 4.3.2 enough", "452 4.3.2 enough"} {
+		for _, most := range []int{1, 2, 5} {
+			for _, all := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					server := &bookServer{}
+					server.answer = func(session int, verb string) string {
+						if verb == "MAIL" && server.mails[session] >= most {
+							return last
+						}
+						return ""
+					}
+					mailer := server.mailer()
+					start := time.Now()
+					if all {
+						for _, err := range mailer.SendAll(t.Context(), letters(100)) {
+							if err != nil {
+								t.Errorf("%s after %d: %v", last, most, err)
+							}
+						}
+					} else {
+						sends(t, mailer, 100)
+					}
+					if len(server.accepted) != 100 || time.Since(start) > time.Minute {
+						t.Errorf("%s after %d: %d arrived after %v", last, most, len(server.accepted), time.Since(start))
+					}
+					mailer.Close()
+				})
+			}
+		}
+	}
+}
+
+// TestQuietNight: all idle sessions died, and the mails of the morning simply go.
+func TestQuietNight(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &bookServer{idle: time.Hour, slow: time.Second}
+			mailer := server.mailer()
+			mailer.MaxIdle, mailer.IdleTimeout, mailer.MaxAge = 5, 24*time.Hour, -1
+			sends(t, mailer, 5)
+			if idle := mailer.Stats().Idle; idle != 5 {
+				t.Errorf("%d sessions are idle", idle)
+			}
+			time.Sleep(8 * time.Hour)
+			if all {
+				for _, err := range mailer.SendAll(t.Context(), letters(50)) {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			} else {
+				sends(t, mailer, 50)
+			}
+			mailer.Close()
+		})
+	}
+}
+
+// TestBusyForever: who waits for a server that takes nobody is told so after an attempt or
+// two, however many wait; and a bad day is forgotten.
+func TestBusyForever(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		busy := true
+		server := &bookServer{answer: func(_ int, verb string) string {
+			if verb == "greeting" && busy {
+				return "421 busy"
+			}
+			return ""
+		}}
+		mailer := server.mailer()
+		start := time.Now()
+		var group sync.WaitGroup
+		for i := range 100 {
+			group.Go(func() {
+				_, err := mailer.Send(t.Context(), letterNumber(i))
+				var e *smtp.Error
+				if !errors.As(err, &e) || e.Reply.Code != 421 || time.Since(start) > 3*time.Second {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+			})
+		}
+		group.Wait()
+		busy = false
+		time.Sleep(time.Hour)
+		sends(t, mailer, 1)
+		time.Sleep(time.Hour)
+		busy = true
+		if _, err := mailer.Send(t.Context(), letterNumber(1)); err == nil {
+			t.Error("it was busy")
+		}
+		busy = false
+		start = time.Now()
+		sends(t, mailer, 1)
+		if time.Since(start) != time.Second {
+			t.Errorf("the pause was %v", time.Since(start))
+		}
+		mailer.Close()
+	})
+}
+
+// TestPasswordMended: a refusal is the answer for those who wait, and not for ever.
+func TestPasswordMended(t *testing.T) {
+	t.Parallel()
+	right := false
+	mailer := &smtp.Mailer{Addr: "mx.example.net:25", TLS: smtp.TLSNone, Auth: []smtp.Mechanism{smtp.Plain("ann", "secret")}}
+	mailer.Options.PlaintextAuth = true
+	mailer.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		recordAs(theirs, &recorder{offers: "AUTH PLAIN", auth: func() string {
+			if right {
+				return "235 welcome"
+			}
+			return "535 5.7.8 wrong"
+		}})
+		return ours, nil
+	}
+	defer mailer.Close()
+	if _, err := mailer.Send(t.Context(), letterNumber(1)); err == nil {
+		t.Error("it was wrong")
+	}
+	right = true
+	if _, err := mailer.Send(t.Context(), letterNumber(2)); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestMailerSlowIterator: while an iterator takes its time, no content waits for its end, and

@@ -17,10 +17,9 @@ type queue struct {
 	panicked any
 }
 
-// pull runs messages, and makes each ready while those before are sent, and asks the
-// limiter, if there is one, before it hands it out. Once ctx has ended, it takes no more
-// from it.
-func pull(ctx context.Context, messages iter.Seq[*Message], opts *Options, limiter Limiter) *queue {
+// pull runs messages, and makes each ready while those before are sent. Once ctx
+// has ended, it takes no more from it.
+func pull(ctx context.Context, messages iter.Seq[*Message], opts *Options) *queue {
 	q := &queue{out: make(chan *outgoing), quit: make(chan struct{})}
 	go func() {
 		defer close(q.out)
@@ -28,24 +27,18 @@ func pull(ctx context.Context, messages iter.Seq[*Message], opts *Options, limit
 			q.over.Store(true)
 			q.panicked = recover()
 		}()
-		messages(func(m *Message) bool { return q.put(ctx, m, opts, limiter) })
+		messages(func(m *Message) bool { return q.put(ctx, m, opts) })
 		q.returned = true
 	}()
 	return q
 }
 
 // put hands out a message, and tells whether there may be another.
-func (q *queue) put(ctx context.Context, m *Message, opts *Options, limiter Limiter) bool {
+func (q *queue) put(ctx context.Context, m *Message, opts *Options) bool {
 	if q.over.Load() {
 		panic("smtp: the iterator of SendAll went on after its end")
 	}
 	o := m.outgoing(ctx, opts)
-	if limiter != nil && o.err == nil {
-		if err := limiter.Wait(ctx); err != nil {
-			o.err = limited(ctx, err)
-			o.result.settle(NotSent, Reply{}, o.err)
-		}
-	}
 	select {
 	case q.out <- o:
 	case <-q.quit:

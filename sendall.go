@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -14,7 +15,7 @@ import (
 // ahead and may close the connection. The Client makes no other step in the loop.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
-		q := pull(ctx, messages, &c.opts, nil)
+		q := pull(ctx, messages, &c.opts)
 		defer q.stop()
 		var o, following *outgoing
 		defer func() { c.breakOff(ctx, o, following) }()
@@ -67,31 +68,13 @@ func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 		if closed == nil {
 			defer m.pool.leave()
 		}
+		conns := m.settings().conns
 		b := &bulk{
-			mailer: m, begun: time.Now(), closed: closed,
-			queue: pull(ctx, messages, &m.Options, m.Limiter),
-			done:  make(chan *outgoing), over: make(chan struct{}),
+			mailer: m, begun: time.Now(), closed: closed, queue: pull(ctx, messages, &m.Options),
+			most: conns, done: make(chan *outgoing, 2*min(conns, 100)), over: make(chan struct{}),
 		}
 		defer b.queue.stop()
-		var workers sync.WaitGroup
-		for range m.settings().conns {
-			workers.Go(func() {
-				defer b.rescue()
-				b.work(ctx)
-			})
-		}
-		go func() {
-			workers.Wait()
-			close(b.done)
-		}()
-		defer func() {
-			close(b.over)
-			for range b.done { // Until all have ended.
-			}
-			if b.panicked != nil {
-				panic(b.panicked)
-			}
-		}()
+		defer b.start(ctx)()
 		for o := range b.done {
 			if o == nil {
 				return
@@ -114,98 +97,241 @@ type bulk struct {
 	queue  *queue
 	done   chan *outgoing // nil: there was a panic
 	over   chan struct{}  // nobody wants to know of any more
+	asking sync.WaitGroup // the limiter
 
-	once     sync.Once
-	panicked any // with which a hook, or a file, has ended a worker
+	mu       sync.Mutex
+	most     int  // workers that may still be started
+	panicked any  // with which a hook, or a file, has ended a worker
+	exited   bool // one of them did so by runtime.Goexit
+	workers  sync.WaitGroup
 }
 
-// rescue hands a panic on to the loop.
-func (b *bulk) rescue() {
-	if r := recover(); r != nil {
-		b.once.Do(func() { b.panicked = r })
-		select {
-		case b.done <- nil:
-		case <-b.over:
+// start starts the first worker. What it returns ends all, and waits for that.
+func (b *bulk) start(ctx context.Context) (stop func()) {
+	waiting, cancel := context.WithCancel(ctx)
+	b.hire(ctx, waiting)
+	go func() {
+		b.workers.Wait()
+		close(b.done)
+	}()
+	return func() {
+		close(b.over)
+		cancel()
+		for range b.done {
+		}
+		b.asking.Wait()
+		switch {
+		case b.panicked != nil:
+			panic(b.panicked)
+		case b.exited:
+			runtime.Goexit()
 		}
 	}
 }
 
-// work sends messages over one session after the other.
-func (b *bulk) work(ctx context.Context) {
-	var pending []*outgoing
-	defer func() { closeAll(pending) }()
-	for {
-		if len(pending) == 0 {
+// hire starts one more worker, if there may be more.
+func (b *bulk) hire(ctx, waiting context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.most--; b.most < 0 {
+		return
+	}
+	b.workers.Go(func() {
+		returned := false
+		defer func() { b.rescue(returned, recover()) }()
+		b.work(ctx, waiting)
+		returned = true
+	})
+}
+
+// rescue hands a panic on to the loop.
+func (b *bulk) rescue(returned bool, panicked any) {
+	if returned {
+		return
+	}
+	b.mu.Lock()
+	if b.panicked == nil {
+		b.panicked, b.exited = panicked, panicked == nil
+	}
+	b.mu.Unlock()
+	b.tell(nil)
+}
+
+// work sends messages over one session after the other. The limiter is asked, and a
+// session is waited for, under a context that ends with the loop.
+func (b *bulk) work(ctx, waiting context.Context) {
+	w := &worker{bulk: b, waiting: waiting}
+	defer func() { closeAll(w.pending) }()
+	for !b.isOver() {
+		for _, o := range w.untold {
+			b.tell(o)
+		}
+		w.untold = nil
+		if len(w.pending) == 0 {
 			o := b.queue.nextUnless(b.over)
 			if o == nil {
 				return
 			}
-			pending = append(pending, o)
+			w.pending = append(w.pending, o)
+			b.hire(ctx, waiting) // For the message that comes next.
 		}
-		o := pending[0]
-		if b.isOver() {
-			return
-		}
-		if o.err == nil && b.closed != nil {
-			o.err = b.closed
-			o.result.settle(NotSent, Reply{}, o.err)
-		}
-		if o.err == nil {
-			c, _, err := b.mailer.session(ctx, b.begun, nil, false)
-			if err == nil {
-				pending = b.sendOver(ctx, c, pending)
-				continue
-			}
-			o.result.settle(NotSent, Reply{}, err)
-		}
-		b.tell(o)
-		pending = pending[1:]
+		w.send(ctx)
 	}
 }
 
-// turn is how many messages go over a session before others who wait have it.
-const turn = 20
+// worker is one of those who send.
+type worker struct {
+	*bulk
+	waiting context.Context // while it does not send
+	pending []*outgoing     // messages in hand: no more than two
+	untold  []*outgoing     // messages that are done, which the loop was too slow to be told of
+}
 
-// sendOver sends messages over a session, those that are pending and those that come, and
-// returns those that are to go over another one.
-func (b *bulk) sendOver(ctx context.Context, c *Client, pending []*outgoing) []*outgoing {
-	p := &b.mailer.pool
-	defer p.giveBack(ctx, c)
-	c.answered = false
-	for n := 1; len(pending) > 0; n++ {
-		o := pending[0]
-		if b.isOver() {
-			c.breakOff(ctx, nil, o)
-			return nil
+// send sends what is pending, as far as one session goes.
+func (w *worker) send(ctx context.Context) {
+	o := w.pending[0]
+	if o.err == nil && w.closed != nil {
+		o.err = w.closed
+		o.result.settle(NotSent, Reply{}, o.err)
+	}
+	if o.err == nil {
+		c, _, err := w.mailer.session(w.waiting, w.patience(), o.again)
+		if err == nil {
+			w.sendOver(ctx, c)
+			return
 		}
-		if o.err == nil {
+		o.result.settle(NotSent, Reply{}, err)
+	}
+	w.finish()
+}
+
+// patience is since when credentials must not have been refused: an iterator may take
+// its time, but every message is not another try.
+func (w *worker) patience() time.Time {
+	if recently := time.Now().Add(-time.Minute); recently.After(w.begun) {
+		return recently
+	}
+	return w.begun
+}
+
+// mailsInTurn is how many messages go over a session before others who wait have it.
+const mailsInTurn = 20
+
+// sendOver sends what is pending, and what comes, over a session. It does not hold the
+// session while the loop takes its time.
+func (w *worker) sendOver(ctx context.Context, c *Client) {
+	defer w.mailer.pool.giveBack(ctx, c)
+	c.answered = false
+	for n := 1; len(w.pending) > 0; n++ {
+		o := w.pending[0]
+		if w.isOver() {
+			c.breakOff(ctx, nil, o)
+			return
+		}
+		if o.err == nil && w.admit(o) {
 			c.send(ctx, o, func() *outgoing {
-				if len(pending) == 1 && !b.isOver() && p.isYours(c, n) {
-					if following := b.queue.ready(); following != nil {
-						pending = append(pending, following)
-					}
-				}
-				if len(pending) > 1 {
-					return pending[1]
+				if w.fetch(c, n); len(w.pending) > 1 && w.isAdmitted(w.pending[1]) {
+					return w.pending[1]
 				}
 				return nil
 			})
 		}
 		if o.isForAnother(ctx, c) {
-			return restart(pending)
+			restart(w.pending[1:])
+			return
 		}
-		b.tell(o)
-		pending = pending[1:]
+		w.finish()
 		if c.failure != nil {
-			return restart(pending)
+			restart(w.pending)
+			return
 		}
-		if len(pending) == 0 && !b.isOver() && p.isYours(c, n) {
-			if o := b.queue.ready(); o != nil {
-				pending = append(pending, o)
-			}
+		w.fetch(c, n)
+	}
+}
+
+// fetch takes one more message in hand, if there is one that can go over the session.
+func (w *worker) fetch(c *Client, n int) {
+	if len(w.pending) > 1 || len(w.untold) > 0 || w.isOver() || !w.mailer.pool.isYours(c, n) {
+		return
+	}
+	if o := w.queue.ready(); o != nil {
+		w.pending = append(w.pending, o)
+	}
+}
+
+// admit waits until the limiter admits a message, and tells whether it did.
+func (w *worker) admit(o *outgoing) bool {
+	limiter := w.mailer.Limiter
+	if limiter == nil || o.admitted {
+		return true
+	}
+	var err error
+	if o.asked != nil {
+		err = <-o.asked
+	} else {
+		err = askLimiter(w.waiting, limiter)
+	}
+	if o.admitted = err == nil; !o.admitted {
+		o.err = err
+		o.result.settle(NotSent, Reply{}, err)
+	}
+	return o.admitted
+}
+
+// isAdmitted asks the limiter for the message that comes next. It is not waited for,
+// since a content is under way: later on it is asked for the answer.
+func (w *worker) isAdmitted(o *outgoing) bool {
+	limiter := w.mailer.Limiter
+	if limiter == nil || o.admitted || o.err != nil {
+		return o.err == nil
+	}
+	if o.asked == nil {
+		o.asked = make(chan error, 1)
+		w.asking.Go(func() {
+			err := errors.New("the Limiter did not return")
+			returned := false
+			defer func() {
+				w.rescue(returned, recover())
+				o.asked <- err
+			}()
+			err = askLimiter(w.waiting, limiter)
+			returned = true
+		})
+	}
+	select {
+	case err := <-o.asked:
+		o.asked <- err
+		return w.admit(o)
+	case <-time.After(grace):
+		return false
+	}
+}
+
+// finish hands the first message on to the loop, now if it can.
+func (w *worker) finish() {
+	o := w.pending[0]
+	w.pending = w.pending[1:]
+	o.close()
+	if len(w.untold) == 0 {
+		select {
+		case w.done <- o:
+			return
+		default:
 		}
 	}
-	return nil
+	w.untold = append(w.untold, o)
+}
+
+// restart makes messages ready for another session, of which nothing but the envelope can
+// have gone over the last one.
+func restart(messages []*outgoing) {
+	for _, o := range messages {
+		if o.err == nil {
+			o.again = o.again || o.ahead != nil
+			o.ahead = nil
+			o.renew()
+		}
+	}
 }
 
 // isForAnother tells whether a message is to go over another session than c, and takes
@@ -215,25 +341,15 @@ func (o *outgoing) isForAnother(ctx context.Context, c *Client) bool {
 	switch {
 	case o.err != nil || ctx.Err() != nil:
 		return false
-	case c.failure != nil && !o.again:
+	case (c.failure != nil || c.isFull(o)) && !o.again:
 		o.again = true
 		o.takeBack()
-	case c.mails > 0: // Or another session would be no better.
+	case c.mails > 0:
 		o.reopen()
+	default: // Another session would be no better.
+		return false
 	}
 	return len(o.left) > 0
-}
-
-// restart makes messages ready for another session, of which only the envelope may have
-// gone over the last one.
-func restart(messages []*outgoing) []*outgoing {
-	for _, o := range messages {
-		if o.ahead != nil {
-			o.ahead, o.again = nil, true
-			o.renew()
-		}
-	}
-	return messages
 }
 
 func (b *bulk) isOver() bool {
@@ -247,7 +363,6 @@ func (b *bulk) isOver() bool {
 
 // tell hands on what became of a message.
 func (b *bulk) tell(o *outgoing) {
-	o.close()
 	select {
 	case b.done <- o:
 	case <-b.over:

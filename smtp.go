@@ -120,6 +120,7 @@ type Client struct {
 
 	begun         time.Time // by a Mailer
 	octets        int64     // of content so far
+	noMore        bool      // mails, the server has said
 	greeted       bool
 	extensions    map[string]string // by upper-case keyword; nil before EHLO
 	limits        limits            // of what the server takes

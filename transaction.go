@@ -20,6 +20,9 @@ type outgoing struct {
 	silent *Envelope    // without what the server of the session cannot report; nil: it can
 	ahead  *transaction // the first one, if its envelope has gone already
 	again  bool         // it goes over a second session, since the first one ended
+
+	asked    chan error // the answer of the limiter comes here; nil: it was not asked
+	admitted bool       // it was yes
 }
 
 // outgoing makes a message ready to be sent, with its files open, and signed if
@@ -91,7 +94,7 @@ func (o *outgoing) takeBack() {
 	o.left, o.fits, o.silent = nil, false, nil
 	for i, recipient := range o.result.Recipients {
 		var e *Error
-		ended := errors.As(recipient.Err, &e) && e.Temporary() && (e.Reply.Code == 0 || e.Reply.Code == 421)
+		ended := errors.As(recipient.Err, &e) && e.Temporary() && (e.Reply.Code == 0 || isBusy(e))
 		if ended && recipient.Outcome != Accepted {
 			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
 			if o.same[i] == i {

@@ -25,21 +25,27 @@ func ParseURL(s string) (*Mailer, error) {
 	if err := m.parseAddr(u); err != nil {
 		return nil, &FieldError{"URL", err}
 	}
-	if password, ok := u.User.Password(); ok || u.User.Username() != "" {
+	switch password, ok := u.User.Password(); {
+	case ok:
 		m.Auth = Password(u.User.Username(), password)
+	case u.User.Username() != "":
+		return nil, &FieldError{"URL", errors.New("has a user, and no password")}
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil || u.Fragment != "" {
 		return nil, &FieldError{"URL", errors.New("has malformed options, or a fragment behind them")}
 	}
 	options := m.options()
+	if u.Scheme == "smtps" {
+		delete(options, "tls") // It says so itself.
+	}
 	for name, values := range query {
 		option, ok := options[name]
-		if !ok || len(values) != 1 {
-			return nil, &FieldError{"URL", fmt.Errorf("has no option %q, or has it more than once", name)}
+		if !ok || len(values) != 1 { // It may be a part of the password.
+			return nil, &FieldError{"URL", errors.New("has an option that there is not, or has one twice; are reserved characters in the password percent-encoded?")}
 		}
 		if err := setOption(option, values[0]); err != nil {
-			return nil, &FieldError{"URL", fmt.Errorf("cannot have %q as its option %s", values[0], name)}
+			return nil, &FieldError{"URL", fmt.Errorf("cannot have that value as its option %s", name)}
 		}
 	}
 	return m, nil
@@ -61,6 +67,11 @@ func (m *Mailer) parseAddr(u *url.URL) error {
 		return errors.New("begins with none of smtp://, smtps://, lmtp:// and unix:/")
 	case u.Hostname() == "" || u.Path != "" && u.Path != "/":
 		return errors.New("wants a host, and no path")
+	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
+		return errors.New("has two ports, or an IPv6 address without brackets")
+	}
+	if n, err := strconv.Atoi(cmp.Or(u.Port(), port)); err != nil || n < 1 || n > 65535 {
+		return errors.New("has no port between 1 and 65535")
 	}
 	m.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	m.Options.LMTP = u.Scheme == "lmtp"
