@@ -315,7 +315,7 @@ func (m *Mailer) connect(ctx context.Context, to server) (net.Conn, error) {
 	}
 	dial := m.DialContext
 	if dial == nil {
-		dial = new(net.Dialer).DialContext
+		dial = dialTCP
 	}
 	timeout := m.Options.Timeouts.orDefaults().Connect
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no connection within %v: %w", timeout, os.ErrDeadlineExceeded))

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -1007,6 +1008,66 @@ func TestAddresses(t *testing.T) {
 	defer mailer.Close()
 	if err := mailer.Verify(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRace: an address that is silent costs a quarter of a second, one that refuses
+// nothing, and what comes too late is closed (RFC 8305).
+func TestRace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answers []time.Duration // of each address; negative: it refuses after that
+		want    int             // index of the winner; -1: none
+		after   time.Duration
+	}{
+		"first":       {[]time.Duration{100, 100}, 0, 100},
+		"second":      {[]time.Duration{9000, 100}, 1, 350},
+		"third":       {[]time.Duration{9000, 9000, 100}, 2, 600},
+		"slow first":  {[]time.Duration{300, 300}, 0, 300},
+		"refused":     {[]time.Duration{-10, -10, 100}, 2, 120},
+		"all refused": {[]time.Duration{-10, -10}, -1, 20},
+		"all silent":  {[]time.Duration{90_000, 90_000}, -1, 30_000},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var ips []netip.Addr
+			for i := range test.answers {
+				ips = append(ips, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+			}
+			closed := make([]atomic.Bool, len(ips))
+			start := time.Now()
+			conn, err := smtp.Race(ctx, ips, func(ctx context.Context, ip netip.Addr) (net.Conn, error) {
+				i := int(ip.As4()[3])
+				answer := test.answers[i] * time.Millisecond
+				select {
+				case <-time.After(max(answer, -answer)):
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				if answer < 0 {
+					return nil, fmt.Errorf("address %d: %w", i, errDisk)
+				}
+				ours, _ := net.Pipe()
+				return closeNotifier{ours, func() { closed[i].Store(true) }}, nil
+			})
+			if took := time.Since(start); took != test.after*time.Millisecond || (conn == nil) != (test.want < 0) || (err == nil) != (test.want >= 0) {
+				t.Errorf("%s: %v, %v after %v", name, conn, err, took)
+			}
+			if conn != nil {
+				conn.Close()
+				if !closed[test.want].Load() {
+					t.Errorf("%s: another address won", name)
+				}
+			} else if name == "all refused" && (!errors.Is(err, errDisk) || !strings.Contains(err.Error(), "address 0")) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	parse := netip.MustParseAddr
+	got := smtp.Interleave([]netip.Addr{parse("2001:db8::1"), parse("2001:db8::2"), parse("2001:db8::3"), parse("192.0.2.1"), parse("192.0.2.2")})
+	if fmt.Sprint(got) != "[2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 2001:db8::3]" {
+		t.Error(got)
 	}
 }
 
