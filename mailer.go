@@ -111,7 +111,7 @@ func (m *Mailer) send(ctx context.Context, message *Message, closed error) (*Res
 		c, isNew, err := m.session(ctx, begun, fresh)
 		if err == nil && limiter != nil {
 			err = m.admit(ctx, limiter, c)
-			limiter = nil
+			limiter, isNew = nil, false // It may have been idle for long by now.
 		}
 		if err != nil {
 			o.result.settle(NotSent, Reply{}, err)

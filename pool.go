@@ -26,6 +26,7 @@ type pool struct {
 	settings poolSettings
 	idle     []*idleSession // the one that was used last is the last
 	open     int            // sessions, with those that are being opened or ended
+	leaving  int            // those that are being ended
 	waiting  []*waiter
 
 	backOff time.Duration // how long the last pause was; zero: as many sessions as the settings allow
@@ -133,7 +134,7 @@ func (p *pool) takeNow(fresh bool) (c *Client, ok bool) {
 		p.open++
 		return nil, true
 	}
-	if len(p.idle) > 0 { // It makes room for a fresh one.
+	if len(p.idle) > 0 && p.leaving == 0 { // It makes room for a fresh one.
 		p.endIdle(p.idle[0])
 	}
 	return nil, false
@@ -150,6 +151,7 @@ func (p *pool) await(ctx context.Context, w *waiter) (*Client, error) {
 	i := slices.Index(p.waiting, w)
 	if i >= 0 {
 		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.serve()
 	}
 	p.mu.Unlock()
 	if i < 0 { // It was served at the same moment.
@@ -174,18 +176,21 @@ func (p *pool) gaveUp(ctx context.Context) error {
 	return &Error{Op: "Send", Err: fmt.Errorf("%s: %w", why, contextError(ctx)), transient: true}
 }
 
-// serve gives those who wait longest what room there is. The pool is locked.
+// serve gives those who wait longest what there is. The pool is locked.
 func (p *pool) serve() {
-	for len(p.waiting) > 0 && p.open < p.room() {
-		p.open++
-		p.grant(grant{})
+	for len(p.waiting) > 0 {
+		c, ok := p.takeNow(p.waiting[0].fresh)
+		if !ok {
+			return
+		}
+		p.grant(0, grant{client: c})
 	}
 }
 
-// grant gives something to who waits longest. The pool is locked.
-func (p *pool) grant(g grant) {
-	p.waiting[0].granted <- g
-	p.waiting = slices.Delete(p.waiting, 0, 1)
+// grant gives something to a waiter, by his index. The pool is locked.
+func (p *pool) grant(i int, g grant) {
+	p.waiting[i].granted <- g
+	p.waiting = slices.Delete(p.waiting, i, i+1)
 }
 
 // room is how many sessions there may be now. The pool is locked.
@@ -231,7 +236,7 @@ func (p *pool) failed(err error) (others bool) {
 func (p *pool) refuse(err error) {
 	begun := p.pause.Add(-p.backOff)
 	for p.backOff > 0 && len(p.waiting) > 0 && !p.waiting[0].since.After(begun) {
-		p.grant(grant{err: err})
+		p.grant(0, grant{err: err})
 	}
 }
 
@@ -296,11 +301,13 @@ func (p *pool) put(c *Client, isGood bool) (isOver bool) {
 	case p.closed:
 		p.open--
 		return true
-	case p.isSpent(c), len(p.waiting) > 0 && p.waiting[0].fresh:
+	case p.isSpent(c), len(p.waiting) > 0 && p.waiting[0].fresh && p.leaving == 0:
 		p.end(c)
-	case len(p.waiting) > 0:
-		p.grant(grant{client: c})
 	default:
+		if i := slices.IndexFunc(p.waiting, func(w *waiter) bool { return !w.fresh }); i >= 0 {
+			p.grant(i, grant{client: c})
+			break
+		}
 		p.keep(c)
 	}
 	return false
@@ -350,7 +357,7 @@ func (p *pool) keep(c *Client) {
 		surplus := p.idle[len(p.idle)-1-p.settings.idle]
 		if !surplus.ends {
 			surplus.ends = true
-			surplus.timer.Reset(min(p.settings.idleTimeout, surplusTimeout))
+			surplus.timer.Reset(min(p.settings.idleTimeout, surplusTimeout, max(p.leftOf(surplus.client), 0)))
 		}
 	}
 }
@@ -373,10 +380,12 @@ func (p *pool) endIdle(session *idleSession) {
 
 // end says goodbye to a session, which takes up its place until then. The pool is locked.
 func (p *pool) end(c *Client) {
+	p.leaving++
 	p.ending.Go(func() {
 		quit(context.Background(), c)
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.leaving--
 		p.open--
 		p.serve()
 	})
@@ -420,7 +429,7 @@ func (p *pool) close() {
 		p.wake.Stop()
 	}
 	for len(p.waiting) > 0 {
-		p.grant(grant{err: errMailerClosed})
+		p.grant(0, grant{err: errMailerClosed})
 	}
 	for len(p.idle) > 0 {
 		p.endIdle(p.idle[0])

@@ -705,6 +705,95 @@ func TestSendInTheLoop(t *testing.T) {
 	})
 }
 
+// TestIdleBehindTheLimiter: a session that died while the limiter thought is replaced, and
+// the limiter is asked once.
+func TestIdleBehindTheLimiter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &bookServer{idle: 20 * time.Second}
+		mailer := server.mailer()
+		asked := 0
+		mailer.Limiter = limiterFunc(func(context.Context) error {
+			asked++
+			time.Sleep(30 * time.Second)
+			return nil
+		})
+		for range 4 {
+			sends(t, mailer, 1)
+		}
+		if asked != 4 {
+			t.Errorf("the limiter was asked %d times for 4 mails", asked)
+		}
+		mailer.Close()
+	})
+}
+
+// TestLimiterPanics: in whatever goroutine that is, it is the loop that panics.
+func TestLimiterPanics(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			dials := 0
+			server := &bookServer{answer: func(_ int, verb string) string {
+				if verb == "content" {
+					return "taken, and gone"
+				}
+				return ""
+			}}
+			mailer := server.mailer()
+			mailer.MaxConns = 1
+			mailer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials++; dials > 1 {
+					return nil, errDisk
+				}
+				return server.dial(ctx, network, addr)
+			}
+			var asked atomic.Int32
+			mailer.Limiter = limiterFunc(func(ctx context.Context) error {
+				if asked.Add(1) == 1 {
+					return nil
+				}
+				<-ctx.Done()
+				time.Sleep(20 * time.Millisecond)
+				panic(errDisk)
+			})
+			defer func() {
+				if recover() != errDisk {
+					t.Error("the panic is gone")
+				}
+				mailer.Close()
+			}()
+			for range mailer.SendAll(t.Context(), letters(2)) {
+			}
+		})
+	}
+}
+
+// TestFreshAmongIdle: who needs a fresh session holds nobody up for whom an idle one does.
+func TestFreshAmongIdle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		full := false
+		server := &bookServer{slow: time.Second, answer: func(_ int, verb string) string {
+			if verb == "MAIL" && full {
+				full = false
+				return "452 4.3.2 enough"
+			}
+			return ""
+		}}
+		mailer := server.mailer()
+		mailer.MaxConns, mailer.MaxIdle = 4, 4
+		sends(t, mailer, 4)
+		full = true
+		start := time.Now()
+		sends(t, mailer, 4)
+		if took := time.Since(start); took > 3*time.Second || len(server.dials) > 6 {
+			t.Errorf("%v, and %d dials", took, len(server.dials))
+		}
+		mailer.Close()
+	})
+}
+
 // TestBreakingOff does not wait for the limiter, nor for a connection.
 func TestBreakingOff(t *testing.T) {
 	t.Parallel()

@@ -138,23 +138,23 @@ func (b *bulk) hire(ctx, waiting context.Context) {
 	}
 	b.workers.Go(func() {
 		returned := false
-		defer func() { b.rescue(returned, recover()) }()
+		defer func() {
+			if b.record(returned, recover()); !returned {
+				b.tell(nil)
+			}
+		}()
 		b.work(ctx, waiting)
 		returned = true
 	})
 }
 
-// rescue hands a panic on to the loop.
-func (b *bulk) rescue(returned bool, panicked any) {
-	if returned {
-		return
-	}
+// record remembers how a goroutine ended, if it did not return: the loop will end so.
+func (b *bulk) record(returned bool, panicked any) {
 	b.mu.Lock()
-	if b.panicked == nil {
+	defer b.mu.Unlock()
+	if !returned && b.panicked == nil {
 		b.panicked, b.exited = panicked, panicked == nil
 	}
-	b.mu.Unlock()
-	b.tell(nil)
 }
 
 // work sends messages over one session after the other. The limiter is asked, and a
@@ -291,7 +291,7 @@ func (w *worker) isAdmitted(o *outgoing) bool {
 			err := errors.New("the Limiter did not return")
 			returned := false
 			defer func() {
-				w.rescue(returned, recover())
+				w.record(returned, recover())
 				o.asked <- err
 			}()
 			err = askLimiter(w.waiting, limiter)
