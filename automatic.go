@@ -63,7 +63,13 @@ func firstWord(header mail.Header, name string) string {
 }
 
 func hasNullSender(header mail.Header) bool {
-	return strings.ReplaceAll(format.WithoutComments(header.Get("Return-Path")), " ", "") == "<>"
+	return isNullPath(header.Get("Return-Path"))
+}
+
+// isNullPath tells whether a reverse-path is the null one (RFC 5321, section 4.5.5), as
+// it stands in a field.
+func isNullPath(value string) bool {
+	return strings.ReplaceAll(format.WithoutComments(value), " ", "") == "<>"
 }
 
 // isFromSystem tells whether a mail may be from a mail system itself.

@@ -81,9 +81,12 @@ func (p *bounceParser) recipients() (rule string, list []RecipientReport) {
 	return rule, list
 }
 
+// lineEnds makes every end of a line a LF: a text may be of any system.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // recipientsIn finds the recipients that a text names, and by which rule.
 func recipientsIn(text string) (rule string, list []RecipientReport) {
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+	text = lineEnds.Replace(text)
 	for _, r := range bounceRules {
 		if list := r.read(text); len(list) > 0 {
 			return r.name, list
@@ -101,8 +104,9 @@ func (p *bounceParser) failed(told []RecipientReport) (list []RecipientReport) {
 		byName[strings.ToLower(r.Address())] = r
 	}
 	for _, name := range strings.Split(strings.Join(p.header["X-Failed-Recipients"], ","), ",") {
-		key := strings.ToLower(strings.TrimSpace(name))
-		if name = strings.TrimSpace(name); !isMailboxName(name) || seen[key] {
+		name = strings.TrimSpace(name)
+		key := strings.ToLower(name)
+		if !isMailboxName(name) || seen[key] {
 			continue
 		}
 		seen[key] = true
@@ -128,6 +132,7 @@ type bounceRule struct {
 var (
 	addressAlone    = regexp.MustCompile(`^\s*<?"?([^\s<>"]+@[^\s<>":,;]+)"?>?:?\s*()$`)
 	addressInAngles = regexp.MustCompile(`^<([^\s<>]+@[^\s<>]+)>:\s*(.*)$`)
+	addressWithDate = regexp.MustCompile(`^\s*<?'?([^\s<>']+@[^\s<>']+)'?>? on ()\w.*$`)
 	addressFirst    = regexp.MustCompile(`^\s*<?"?([^\s<>"]+@[^\s<>":,;]+)"?>?:?(?:\s+(.*))?$`)
 )
 
@@ -146,8 +151,8 @@ var bounceRules = []bounceRule{
 	{name: "gmail", verdict: Delayed, opening: opening(`Delivery to the following recipients? has been delayed:`), entry: addressAlone, rest: true},
 	{name: "opensmtpd", verdict: Failed, opening: opening(`An error has occurred while attempting to deliver a message for the following list of recipients:`), entry: addressFirst},
 	{name: "dma", verdict: Failed, opening: opening(`There was an error delivering your mail to`), entry: regexp.MustCompile(`^\s*<([^\s<>]+@[^\s<>]+)>\.()$`), rest: true},
-	{name: "exchange", verdict: Failed, opening: opening(`did not reach the following recipient\(s\):`), entry: regexp.MustCompile(`^\s*<?'?([^\s<>']+@[^\s<>']+)'?>? on ()\w.*$`)},
-	{name: "exchange", verdict: Failed, opening: opening(`The following recipient\(s\) could not be reached:`), entry: regexp.MustCompile(`^\s*<?'?([^\s<>']+@[^\s<>']+)'?>? on ()\w.*$`)},
+	{name: "exchange", verdict: Failed, opening: opening(`did not reach the following recipient\(s\):`), entry: addressWithDate},
+	{name: "exchange", verdict: Failed, opening: opening(`The following recipient\(s\) could not be reached:`), entry: addressWithDate},
 	{name: "domino", verdict: Failed, opening: opening(`was not delivered to:`), entry: addressAlone, rest: true},
 }
 
@@ -245,4 +250,4 @@ func (e bounceEntry) report(verdict Verdict) RecipientReport {
 
 // replyInText finds a reply code where a server is quoted, and not a number among
 // words, with the enhanced status code behind it.
-var replyInText = regexp.MustCompile(`(?:^|[:(] ?)([45]\d\d)(?:[-: ]+\(?#?([245])\.(\d{1,3})\.(\d{1,3})\b)?[-: ]`)
+var replyInText = regexp.MustCompile(`(?:^|[:(] ?)([45]\d\d)(?:[-: ]+\(?#?` + statusPattern + `\b)?[-: ]`)

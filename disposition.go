@@ -102,7 +102,7 @@ func feedbackReport(blocks []format.Block) *Report {
 var sourceIP = strings.NewReplacer("[", "", "]", "", "IPv6:", "", "ipv6:", "")
 
 func mailFrom(value string) string {
-	if strings.ReplaceAll(format.WithoutComments(value), " ", "") == "<>" {
+	if isNullPath(value) {
 		return "<>"
 	}
 	return addressName(value).Name

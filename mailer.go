@@ -46,7 +46,7 @@ type Mailer struct {
 	Options   Options     // of each session
 
 	MaxConns    int           // sessions at once, those of Dial aside; zero: 5
-	MaxIdle     int           // sessions kept for the next mail, where others are for a second; zero: 2, negative: none
+	MaxIdle     int           // sessions kept for the next mail, any more for a second only; zero: 2, negative: none
 	MaxMessages int           // mails in one session; zero: as many as the server takes
 	IdleTimeout time.Duration // after which an idle session ends; zero: 30 s
 	MaxAge      time.Duration // after which a session takes no further mail; zero: 10 min, negative: any

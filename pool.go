@@ -288,8 +288,7 @@ func (p *pool) giveBack(ctx context.Context, c *Client) {
 func (p *pool) put(c *Client, isGood bool) (isOver bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.Bytes += c.octets
-	c.octets = 0
+	p.countOctets(c)
 	switch {
 	case !isGood:
 		p.open--
@@ -319,13 +318,18 @@ func (p *pool) isSpent(c *Client) bool {
 		c.limits.domains > 0 || c.limits.mails > 0 && c.mails >= c.limits.mails
 }
 
+// countOctets adds what a session has sent since the last time. The pool is locked.
+func (p *pool) countOctets(c *Client) {
+	p.stats.Bytes += c.octets
+	c.octets = 0
+}
+
 // isYours tells whether a session may go on with further messages after n of them, or is
 // spent, or wanted by others.
 func (p *pool) isYours(c *Client, n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.Bytes += c.octets
-	c.octets = 0
+	p.countOctets(c)
 	return c.failure == nil && !p.closed && !p.isSpent(c) && (n < mailsInTurn || len(p.waiting) == 0)
 }
 

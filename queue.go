@@ -53,11 +53,9 @@ func (q *queue) put(ctx context.Context, m *Message, opts *Options) bool {
 	return !q.over.Load()
 }
 
-// next waits for the next message; nil: there is none.
-func (q *queue) next() *outgoing { return <-q.out }
-
-// nextUnless waits for the next message; nil: there is none, or it is over.
-func (q *queue) nextUnless(over <-chan struct{}) *outgoing {
+// next waits for the next message; nil: there is none, or it is over before. A nil
+// channel is never over.
+func (q *queue) next(over <-chan struct{}) *outgoing {
 	select {
 	case o := <-q.out:
 		return o

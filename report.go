@@ -208,14 +208,19 @@ var identifier = regexp.MustCompile(`<([^<>]+)>|^([^<>\s]+)(?:\s*\([^()]*\))?$`)
 
 // reportParser looks for a report in a mail.
 type reportParser struct {
-	walk         format.Walk
-	header       mail.Header                    // of the message that is being read
-	isFromSystem bool                           // no person sent it
-	isBounce     bool                           // it says in words what ParseBounce knows
-	sawText      bool                           // its first text was read
-	found        *foundReport                   // the first part with the type of a report
-	likely       *foundReport                   // the first part that looks like one, under another type
-	returned     map[*format.Entity]mail.Header // of the messages that multiparts bring back
+	messageState
+	walk     format.Walk
+	found    *foundReport                   // the first part with the type of a report
+	likely   *foundReport                   // the first part that looks like one, under another type
+	returned map[*format.Entity]mail.Header // of the messages that multiparts bring back
+}
+
+// messageState is what is known of the message that is being read.
+type messageState struct {
+	header       mail.Header
+	isFromSystem bool // no person sent it
+	isBounce     bool // it says in words what ParseBounce knows
+	sawText      bool // its first text was read
 }
 
 // foundReport is a report, and the multipart that it is a part of.
@@ -230,10 +235,9 @@ var errEnough = errors.New("the rest does not matter")
 
 func (p *reportParser) visit(e *format.Entity) error {
 	if e.Multipart == nil {
-		p.header = headerOf(e.Header)
-		said := firstWord(p.header, "Auto-Submitted")
-		p.isFromSystem = isFromSystem(p.header) || said != "" && said != "no"
-		p.isBounce, p.sawText = false, false
+		header := headerOf(e.Header)
+		said := firstWord(header, "Auto-Submitted")
+		p.messageState = messageState{header: header, isFromSystem: isFromSystem(header) || said != "" && said != "no"}
 	}
 	kind, subtype, _ := strings.Cut(e.Type, "/")
 	subtype = strings.TrimPrefix(subtype, "global-") // RFC 6533, section 4.4: any of them is to be expected.
@@ -378,8 +382,8 @@ func inUTF8(text []byte, charset string) []byte {
 func (p *reportParser) message(e *format.Entity) error {
 	isAnswer := ParseAutoSubmitted(p.header) == AutoReplied && !isFromDaemon(p.header)
 	isReturned := p.found != nil || p.isBehindReport(e) || isInReport(e) || p.isBounce || isAnswer
-	header, isFromSystem, isBounce, sawText := p.header, p.isFromSystem, p.isBounce, p.sawText
-	defer func() { p.header, p.isFromSystem, p.isBounce, p.sawText = header, isFromSystem, isBounce, sawText }()
+	outer := p.messageState
+	defer func() { p.messageState = outer }()
 	err := p.walk.Entity(e.Body(), func(inner *format.Entity) error {
 		isFirst := inner.Multipart == nil && p.returned[e.Multipart] == nil && len(inner.Header) > 0
 		if isFirst && (p.isBehindReport(e) || isInReport(e)) {

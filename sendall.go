@@ -19,7 +19,7 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 		defer q.stop()
 		var o, following *outgoing
 		defer func() { c.breakOff(ctx, o, following) }()
-		for o = q.next(); o != nil; o, following = following, nil {
+		for o = q.next(nil); o != nil; o, following = following, nil {
 			c.send(ctx, o, func() *outgoing {
 				following = q.ready()
 				return following
@@ -33,7 +33,7 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 			}
 			c.inLoop = false
 			if following == nil {
-				following = q.next()
+				following = q.next(nil)
 			}
 		}
 	}
@@ -64,14 +64,14 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 // session ended is sent once more. Breaking off lets those end that are under way.
 func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
-		closed := m.pool.enter(m.settings())
+		settings := m.settings()
+		closed := m.pool.enter(settings)
 		if closed == nil {
 			defer m.pool.leave()
 		}
-		conns := m.settings().conns
 		b := &bulk{
 			mailer: m, begun: time.Now(), closed: closed, queue: pull(ctx, messages, &m.Options),
-			most: conns, done: make(chan *outgoing, 2*min(conns, 100)), over: make(chan struct{}),
+			most: settings.conns, done: make(chan *outgoing, 2*min(settings.conns, 100)), over: make(chan struct{}),
 		}
 		defer b.queue.stop()
 		defer b.start(ctx)()
@@ -168,7 +168,7 @@ func (b *bulk) work(ctx, waiting context.Context) {
 		}
 		w.untold = nil
 		if len(w.pending) == 0 {
-			o := b.queue.nextUnless(b.over)
+			o := b.queue.next(b.over)
 			if o == nil {
 				return
 			}

@@ -259,7 +259,10 @@ func statusIn(value string) EnhancedStatus {
 	return newStatus(enhancedStatus.FindStringSubmatch(value))
 }
 
-var enhancedStatus = regexp.MustCompile(`(?:^|[^\d.])([245])\.(\d{1,3})\.(\d{1,3})(?:$|\.?(?:$|[^\d.]))`)
+// statusPattern has class, subject and detail as its groups.
+const statusPattern = `([245])\.(\d{1,3})\.(\d{1,3})`
+
+var enhancedStatus = regexp.MustCompile(`(?:^|[^\d.])` + statusPattern + `(?:$|\.?(?:$|[^\d.]))`)
 
 func newStatus(match []string) EnhancedStatus {
 	if match == nil {
@@ -294,5 +297,5 @@ func diagnostic(value string) Diagnostic {
 
 var (
 	replyCode     = regexp.MustCompile(`^[2-5]\d\d(?:[ \t:;,-]\s*|$)`)
-	leadingStatus = regexp.MustCompile(`^[(\[]?#?([245])\.(\d{1,3})\.(\d{1,3})(?:[)\]]|[\s:,;]|$)`)
+	leadingStatus = regexp.MustCompile(`^[(\[]?#?` + statusPattern + `(?:[)\]]|[\s:,;]|$)`)
 )
