@@ -661,12 +661,12 @@ func exampleMessage(to ...string) *smtp.Message {
 
 // exampleServer knows bob, and a mailbox that is full.
 func exampleServer() (*smtptest.Server, *smtp.Mailer) {
-	server := &smtptest.Server{Refuse: func(command, address string) *smtptest.Refusal {
+	server := &smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
 		switch {
-		case command == "RCPT" && strings.HasPrefix(address, "nobody@"):
-			return &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "No such user"}
-		case command == "RCPT" && strings.HasPrefix(address, "full@"):
-			return &smtptest.Refusal{Code: 452, Status: [3]int{4, 2, 2}, Text: "Mailbox full"}
+		case step.Command == "RCPT" && strings.HasPrefix(step.Address, "nobody@"):
+			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "No such user"}}
+		case step.Command == "RCPT" && strings.HasPrefix(step.Address, "full@"):
+			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 452, Status: [3]int{4, 2, 2}, Text: "Mailbox full"}}
 		}
 		return nil
 	}}

@@ -33,7 +33,7 @@ import (
 // mailerTo returns a Mailer to server, with its account and its certificate.
 func mailerTo(t *testing.T, server *smtptest.Server) *smtp.Mailer {
 	t.Helper()
-	m := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
+	m := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password("user", "pencil")}
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -60,7 +60,7 @@ func TestMailer(t *testing.T) {
 				t.Fatalf("%d messages arrived", len(arrived))
 			}
 			got := arrived[0]
-			if !got.TLS || got.Username != server.Username || got.From != "ann@example.com" || !reflect.DeepEqual(got.To, []string{"bob@example.net", "hidden@example.org"}) {
+			if !got.TLS || got.Username != "user" || got.From != "ann@example.com" || !reflect.DeepEqual(got.To, []string{"bob@example.net", "hidden@example.org"}) {
 				t.Errorf("it came from <%s> for %q, sent by %q, over TLS: %v", got.From, got.To, got.Username, got.TLS)
 			}
 			p, _ := message.Prepare()
@@ -177,7 +177,7 @@ func TestSecrets(t *testing.T) {
 	for _, password := range []string{secret, secret + "-wrong"} {
 		server := server
 		if password == secret {
-			server = smtptest.NewServer(t, func(s *smtptest.Server) { s.Password = secret })
+			server = smtptest.NewServer(t, func(s *smtptest.Server) { s.Users = map[string]string{"user": secret} })
 		}
 		mailer := mailerTo(t, server)
 		mailer.Auth = smtp.Password("user", password)

@@ -19,6 +19,8 @@ type Message struct {
 	TLS      bool     // it came over TLS
 	Data     []byte   // as it came, without the dots
 
+	MailParams map[string]string // the parameters of MAIL, as in BODY=8BITMIME, by keyword in upper case
+
 	EnvelopeID string      // how reports are to call it (RFC 3461); empty: not told
 	Return     string      // "FULL" or "HDRS", what reports are to bring back; empty: not told
 	Recipients []Recipient // those of To, with what is to be reported of each

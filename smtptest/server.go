@@ -1,68 +1,85 @@
 // Package smtptest has an SMTP server for the tests of code that sends mail, in
-// the way that net/http/httptest has one for HTTP. It listens on loopback, has
-// a certificate made on the fly, and keeps and parses what it was sent:
+// the way that net/http/httptest has one for HTTP. It listens on loopback, or
+// works in memory, keeps and parses what it was sent, and does wrong what it is
+// told to do wrong:
 //
 //	server := smtptest.NewServer(t)
-//	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
+//	mailer := server.Mailer()
+//	defer mailer.Close()
 //	// … run the code under test with mailer …
 //	messages := server.Messages()
+//
+// Code that takes any [smtp.Sender] can be given a [Recorder].
 package smtptest
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
-	"golang.org/x/net/netutil"
-
+	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/internal/testcert"
 )
 
-// Server is the server. Set the fields of its first part before Start; those of
-// the second tell how to reach it. Close it at the end.
+// Server is the server. Set the fields of its first part before its first use;
+// those of the second, which Start and Mailer set, tell how to reach it. Close it
+// at the end. It is strict: what RFC 5321 forbids to clients, it refuses.
 type Server struct {
-	Username, Password string // of the one account; authentication is offered, and not required; empty: user, pencil
+	// Users are names and their passwords, or their tokens for OAUTHBEARER and
+	// XOAUTH2. They may authenticate, and need not. Nil: user, with pencil.
+	Users map[string]string
+
+	// Mechanisms are those of AUTH, in the order in which they are offered: PLAIN,
+	// LOGIN, CRAM-MD5, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2. Nil: PLAIN.
+	Mechanisms []string
 
 	ImplicitTLS bool // TLS from the start, as on port 465; otherwise STARTTLS
 	NoTLS       bool // neither; credentials are then taken in the clear
-	SMTPUTF8    bool // addresses and headers in UTF-8 are taken (RFC 6531)
+	LMTP        bool // the protocol of local delivery (RFC 2033): a reply for each recipient
 
-	// Refuse, if not nil, is asked for the answer to MAIL and RCPT, with the
-	// address, and to DATA, at its end, without one; nil accepts. It may be
-	// called by several sessions at once.
-	Refuse func(command, address string) *Refusal
+	// Offer has further lines for EHLO, as "SMTPUTF8", "BINARYMIME" or "LIMITS
+	// RCPTMAX=2", or others in place of the usual ones, which are PIPELINING, SIZE,
+	// 8BITMIME, ENHANCEDSTATUSCODES, CHUNKING, DSN, STARTTLS and AUTH. The parameters
+	// of what is offered are taken, and LIMITS RCPTMAX is kept to.
+	Offer []string
+
+	// Withhold names those of the usual extensions that are not offered, and that the
+	// server then knows nothing of.
+	Withhold []string
+
+	// On, if not nil, is asked at each step what goes wrong there; nil: nothing. It may
+	// be called by several sessions at once, and Close waits for it.
+	On func(Step) *Fault
 
 	MaxMessageBytes int64 // zero: 32 MiB
 	MaxMessages     int   // kept in all, then it answers 452; zero: 1000
-	MaxRecipients   int   // of a message; zero: 100
+	MaxRecipients   int   // of a message, then it answers 452; zero: 100
 	MaxConnections  int   // at once, the others wait; zero: 100
 
-	Timeout time.Duration // for each wait for a client; zero: 1 min
+	Timeout time.Duration // for each wait for a client, then it answers 421; zero: 1 min
 
 	Addr      string      // host and port
 	TLSConfig *tls.Config // for clients: it trusts the certificate of the server
 
-	server   *smtp.Server
-	listener net.Listener
+	prepared sync.Once
+	err      error         // of the settings
+	tls      *tls.Config   // its own
+	slots    chan struct{} // one is taken by each session
+	closed   chan struct{}
 	serving  sync.WaitGroup
-	mu       sync.Mutex
-	messages []*Message
-}
 
-// Refusal is the answer of a server that does not accept.
-type Refusal struct {
-	Code   int    // 4yz or 5yz
-	Status [3]int // the enhanced status code; zero: one that says nothing more than Code
-	Text   string
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]bool
+	sessions int
+	mails    int
+	messages []*Message
 }
 
 // TB is the part of testing.TB that is needed here.
@@ -87,54 +104,153 @@ func NewServer(tb TB, configure ...func(*Server)) *Server {
 	return s
 }
 
+// prepare makes, at the first use, what all uses share.
+func (s *Server) prepare() error {
+	s.prepared.Do(func() {
+		s.slots, s.closed = make(chan struct{}, cmp.Or(s.MaxConnections, 100)), make(chan struct{})
+		s.conns = map[net.Conn]bool{}
+		certificate, roots, err := testcert.Loopback()
+		s.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		s.TLSConfig = &tls.Config{RootCAs: roots}
+		if err == nil && s.ImplicitTLS && s.NoTLS {
+			err = errors.New("smtptest: ImplicitTLS and NoTLS are both set")
+		}
+		for _, name := range s.mechanisms() {
+			if err == nil && mechanisms[name] == nil {
+				err = fmt.Errorf("smtptest: the server does not know the mechanism %q", name)
+			}
+		}
+		s.err = err
+	})
+	return s.err
+}
+
 // Start listens on a free port of the loopback interface.
 func (s *Server) Start() error {
-	if s.server != nil {
-		return errors.New("smtptest: the server has been started before")
-	}
-	s.Username, s.Password = cmp.Or(s.Username, "user"), cmp.Or(s.Password, "pencil")
-	certificate, roots, err := testcert.Loopback()
-	if err != nil {
+	if err := s.prepare(); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil || s.isClosed() {
+		return errors.New("smtptest: the server has been started or closed before")
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s.Addr = listener.Addr().String()
-	s.TLSConfig = &tls.Config{RootCAs: roots}
-	listener = netutil.LimitListener(listener, cmp.Or(s.MaxConnections, 100))
-
-	s.server = smtp.NewServer(smtp.BackendFunc(s.newSession))
-	s.server.Domain = "localhost"
-	s.server.ErrorLog = log.New(io.Discard, "", 0)
-	s.server.MaxMessageBytes = cmp.Or(s.MaxMessageBytes, 32<<20)
-	s.server.MaxRecipients = cmp.Or(s.MaxRecipients, 100)
-	s.server.ReadTimeout = cmp.Or(s.Timeout, time.Minute)
-	s.server.WriteTimeout = s.server.ReadTimeout
-	s.server.AllowInsecureAuth = s.NoTLS
-	s.server.EnableDSN = true
-	s.server.EnableSMTPUTF8 = s.SMTPUTF8
-	if !s.NoTLS {
-		s.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
-	}
-	if s.ImplicitTLS {
-		listener = tls.NewListener(listener, s.server.TLSConfig)
-	}
-	s.listener = listener
-	s.serving.Go(func() { s.server.Serve(listener) })
+	s.listener, s.Addr = listener, listener.Addr().String()
+	s.serving.Go(func() { s.accept(listener) })
 	return nil
 }
 
-// Close ends the server and its sessions. What it received can still be read.
-func (s *Server) Close() error {
-	if s.server == nil {
-		return nil
+// accept takes connections while there is room for their sessions.
+func (s *Server) accept(listener net.Listener) {
+	for s.enter(context.Background()) == nil {
+		conn, err := listener.Accept()
+		if err != nil {
+			return // Close has closed it.
+		}
+		s.serve(conn)
 	}
-	err := s.server.Close()
-	s.listener.Close() // go-smtp does not know of it yet, if Serve has only just begun.
+}
+
+// enter waits until there is room for a session more.
+func (s *Server) enter(ctx context.Context) error {
+	if s.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-s.closed:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// serve begins the session of one that has entered.
+func (s *Server) serve(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isClosed() {
+		conn.Close()
+		return
+	}
+	s.sessions++
+	s.conns[conn] = true
+	session := newSession(s, conn, s.sessions)
+	s.serving.Go(func() {
+		session.serve()
+		conn.Close()
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
+		<-s.slots
+	})
+}
+
+// DialContext connects to the server in memory, without a network, whatever the
+// address, and whether it was started or not. It can be that of a Mailer; in a
+// bubble of testing/synctest, delays and time-outs then take no time.
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	s.serve(theirs)
+	return ours, nil
+}
+
+// Mailer returns a new Mailer to the server, which trusts its certificate and has
+// no credentials. If the server was not started, it is reached in memory. Close the
+// Mailer at the end.
+func (s *Server) Mailer() *smtp.Mailer {
+	s.prepare() // If that fails, so does DialContext.
+	m := &smtp.Mailer{Addr: s.Addr, TLSConfig: s.TLSConfig, Options: smtp.Options{LMTP: s.LMTP}}
+	if m.Addr == "" {
+		m.Addr, m.DialContext = "localhost:587", s.DialContext
+	}
+	switch {
+	case s.NoTLS:
+		m.TLS = smtp.TLSNone
+	case s.ImplicitTLS:
+		m.TLS = smtp.TLSImplicit
+	}
+	return m
+}
+
+// Close ends the server and its sessions, and waits for them. What it received
+// can still be read.
+func (s *Server) Close() error {
+	s.prepare()
+	s.mu.Lock()
+	var err error
+	if !s.isClosed() {
+		close(s.closed)
+		if s.listener != nil {
+			err = s.listener.Close()
+		}
+		for conn := range s.conns {
+			conn.Close()
+		}
+	}
+	s.mu.Unlock()
 	s.serving.Wait()
 	return err
+}
+
+func (s *Server) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Messages returns what was accepted so far, in order.
@@ -144,111 +260,26 @@ func (s *Server) Messages() []*Message {
 	return slices.Clone(s.messages)
 }
 
-// session is one connection, for go-smtp.
-type session struct {
-	server   *Server
-	conn     *smtp.Conn
-	username string
-	from     string
-	options  smtp.MailOptions
-	to       []Recipient
-}
-
-func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
-	return &session{server: s, conn: c}, nil
-}
-
-// AuthMechanisms implements smtp.AuthSession.
-func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
-
-// Auth implements smtp.AuthSession.
-func (s *session) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, username, password string) error {
-		if username != s.server.Username || password != s.server.Password {
-			return smtp.ErrAuthFailed
-		}
-		s.username = username
-		return nil
-	}), nil
-}
-
-// Mail implements smtp.Session.
-func (s *session) Mail(from string, options *smtp.MailOptions) error {
-	s.from, s.options = from, *options
-	return s.ask("MAIL", from)
-}
-
-// Rcpt implements smtp.Session.
-func (s *session) Rcpt(to string, options *smtp.RcptOptions) error {
-	err := s.ask("RCPT", to)
-	if err == nil {
-		recipient := Recipient{Address: to, OriginalRecipient: options.OriginalRecipient}
-		for _, event := range options.Notify {
-			recipient.Notify = append(recipient.Notify, string(event))
-		}
-		s.to = append(s.to, recipient)
-	}
-	return err
-}
-
-// Data implements smtp.Session.
-func (s *session) Data(r io.Reader) error {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	if err := s.ask("DATA", ""); err != nil {
-		return err
-	}
-	message := &Message{
-		From: s.from, Recipients: s.to, Username: s.username, Data: data,
-		EnvelopeID: s.options.EnvelopeID, Return: string(s.options.Return),
-	}
-	for _, recipient := range s.to {
-		message.To = append(message.To, recipient.Address)
-	}
-	_, message.TLS = s.conn.TLSConnectionState()
-	message.parse()
-	return s.server.store(message)
-}
-
-// Reset implements smtp.Session.
-func (s *session) Reset() { s.from, s.options, s.to = "", smtp.MailOptions{}, nil }
-
-// Logout implements smtp.Session.
-func (s *session) Logout() error { return nil }
-
-func (s *session) ask(command, address string) error {
-	if s.server.Refuse == nil {
-		return nil
-	}
-	refusal := s.server.Refuse(command, address)
-	if refusal == nil {
-		return nil
-	}
-	if !refusal.isRefusal() {
-		refusal = &Refusal{Code: 554, Text: fmt.Sprintf("smtptest: a Refusal cannot have the code %d", refusal.Code)}
-	}
-	return &smtp.SMTPError{Code: refusal.Code, EnhancedCode: smtp.EnhancedCode(refusal.status()), Message: refusal.Text}
-}
-
-func (r *Refusal) isRefusal() bool { return r.Code >= 400 && r.Code <= 599 }
-
-func (r *Refusal) status() [3]int {
-	if r.Status == [3]int{} {
-		return [3]int{r.Code / 100, 0, 0}
-	}
-	return r.Status
-}
-
-var errFull = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room for more messages"}
-
-func (s *Server) store(m *Message) error {
+// store keeps a message, if there is room for it.
+func (s *Server) store(m *Message) *Refusal {
+	m.parse()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.messages) >= cmp.Or(s.MaxMessages, 1000) {
-		return errFull
+		return &Refusal{452, [3]int{4, 3, 1}, "No room for more messages"}
 	}
 	s.messages = append(s.messages, m)
 	return nil
 }
+
+// nextMail counts the MAIL commands of all sessions.
+func (s *Server) nextMail() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails++
+	return s.mails
+}
+
+func (s *Server) timeout() time.Duration { return cmp.Or(s.Timeout, time.Minute) }
+
+func (s *Server) maxBytes() int64 { return cmp.Or(s.MaxMessageBytes, 32<<20) }

@@ -12,9 +12,9 @@ import (
 	"github.com/postrider/smtp/smtptest"
 )
 
-func send(t *testing.T, server *smtptest.Server, m *smtp.Message) error {
+func sendTo(t *testing.T, server *smtptest.Server, m *smtp.Message) error {
 	t.Helper()
-	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password(server.Username, server.Password)}
+	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Auth: smtp.Password("user", "pencil")}
 	defer mailer.Close()
 	_, err := mailer.Send(t.Context(), m)
 	return err
@@ -35,7 +35,7 @@ func TestServerKeepsMessages(t *testing.T) {
 	m.HTML, m.Inline = `<img src="cid:dot.png">`, []smtp.File{smtp.FileBytes("dot.png", []byte("dot"))}
 	m.Attachments = []smtp.File{smtp.FileBytes("Übersicht.pdf", []byte("pdf"))}
 	m.MessageID = "1@example.com"
-	if err := send(t, server, m); err != nil {
+	if err := sendTo(t, server, m); err != nil {
 		t.Fatal(err)
 	}
 	messages := server.Messages()
@@ -70,17 +70,18 @@ func TestServerRefuses(t *testing.T) {
 	for command, want := range map[string]string{
 		"MAIL": `MAIL <ann@example.com>: 550 5.0.0 "no"`,
 		"RCPT": `RCPT <bob@example.net>: 550 5.0.0 "no"`,
-		"DATA": `end of data: 550 5.0.0 "no"`,
+		"DATA": `DATA: 550 5.0.0 "no"`,
+		"END":  `end of data: 550 5.0.0 "no"`,
 	} {
 		server := smtptest.NewServer(t, func(s *smtptest.Server) {
-			s.Refuse = func(c, address string) *smtptest.Refusal {
-				if c != command || strings.HasPrefix(address, "carol@") {
+			s.On = func(step smtptest.Step) *smtptest.Fault {
+				if step.Command != command {
 					return nil
 				}
-				return &smtptest.Refusal{Code: 550, Text: "no"}
+				return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Text: "no"}}
 			}
 		})
-		err := send(t, server, letter("bob@example.net"))
+		err := sendTo(t, server, letter("bob@example.net"))
 		if err == nil || !strings.Contains(err.Error(), want) || len(server.Messages()) != 0 {
 			t.Errorf("%s: %d messages arrived, error %v", command, len(server.Messages()), err)
 		}
@@ -185,9 +186,11 @@ func TestRefusalsMustRefuse(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 250, 354, 55, 5500} {
 		server := smtptest.NewServer(t, func(s *smtptest.Server) {
-			s.Refuse = func(command, _ string) *smtptest.Refusal { return &smtptest.Refusal{Code: code} }
+			s.On = func(smtptest.Step) *smtptest.Fault {
+				return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: code}}
+			}
 		})
-		if err := send(t, server, letter("bob@example.net")); err == nil || !strings.Contains(err.Error(), "a Refusal cannot have the code") {
+		if err := sendTo(t, server, letter("bob@example.net")); err == nil || !strings.Contains(err.Error(), "a Refusal cannot have the code") {
 			t.Errorf("with the code %d, the error is %v", code, err)
 		}
 	}

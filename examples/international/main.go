@@ -25,8 +25,8 @@ func main() {
 
 func run(ctx context.Context) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	for _, offered := range []bool{true, false} {
-		if err := sendBy(ctx, &smtptest.Server{SMTPUTF8: offered}, out); err != nil {
+	for _, further := range [][]string{{"SMTPUTF8"}, nil} {
+		if err := sendBy(ctx, &smtptest.Server{Offer: further}, out); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func sendBy(ctx context.Context, server *smtptest.Server, out *tabwriter.Writer)
 	if err != nil && !errors.As(err, &some) {
 		return err
 	}
-	fmt.Fprintf(out, "SMTPUTF8 offered: %v\n", server.SMTPUTF8)
+	fmt.Fprintf(out, "SMTPUTF8 offered: %v\n", len(server.Offer) > 0)
 	for _, r := range result.Recipients {
 		line := fmt.Sprintf("  %s\t%v", r.Address, r.Outcome)
 		if r.Err != nil {
