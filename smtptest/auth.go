@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -187,25 +188,35 @@ func (s *session) credentials(user string) (scram.StoredCredentials, error) {
 	return client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
 }
 
+// The response to both mechanisms of OAuth is one line with the user and the token:
+// RFC 7628, section 3.1, and what Google documents.
+var (
+	oauthBearerResponse = regexp.MustCompile(`^n,a=([^,]*),\x01(?:host=[^\x01]*\x01)?(?:port=\d+\x01)?auth=Bearer ([^\x01]+)\x01\x01$`)
+	xoauth2Response     = regexp.MustCompile(`^user=([^\x01]*)\x01auth=Bearer ([^\x01]+)\x01\x01$`)
+)
+
 func (s *session) oauthBearer() exchange {
-	return sasl.NewOAuthBearerServer(func(options sasl.OAuthBearerOptions) *sasl.OAuthBearerError {
-		user := strings.NewReplacer("=2C", ",", "=3D", "=").Replace(options.Username) // RFC 5801, section 4.
-		if s.verify(user, options.Token) != nil {
-			return &sasl.OAuthBearerError{Status: "invalid_token", Schemes: "bearer"}
-		}
-		return nil
-	}).Next
+	return s.bearer(oauthBearerResponse, strings.NewReplacer("=2C", ",", "=3D", "=")) // RFC 5801, section 4.
 }
 
-// xoauth2 says the same in other words.
-func (s *session) xoauth2() exchange {
-	next := s.oauthBearer()
+func (s *session) xoauth2() exchange { return s.bearer(xoauth2Response, strings.NewReplacer()) }
+
+// bearer refuses in two steps: first it says why, and then the client answers. What
+// go-sasl has for this panics at the empty answer that XOAUTH2 wants.
+func (s *session) bearer(form *regexp.Regexp, user *strings.Replacer) exchange {
+	refused := false
 	return func(response []byte) ([]byte, bool, error) {
-		user, rest, _ := strings.Cut(string(response), "\x01")
-		if name, ok := strings.CutPrefix(user, "user="); ok {
-			name = strings.NewReplacer("=", "=3D", ",", "=2C").Replace(name)
-			response = []byte("n,a=" + name + ",\x01" + rest)
+		if response == nil {
+			return nil, false, nil
 		}
-		return next(response)
+		match := form.FindSubmatch(response)
+		if refused || match == nil {
+			return nil, true, errCredentials
+		}
+		if s.verify(user.Replace(string(match[1])), string(match[2])) != nil {
+			refused = true
+			return []byte(`{"status":"invalid_token","schemes":"bearer"}`), false, nil
+		}
+		return nil, true, nil
 	}
 }

@@ -187,11 +187,16 @@ func (s *session) write(code int, status, text string) {
 // hangUp ends the connection. What the client is still writing is read away for a
 // moment: TCP would else take back the last reply.
 func (s *session) hangUp() {
-	if s.out.Flush() != nil {
+	flushed := s.out.Flush() == nil
+	conn, ok := s.raw.(interface{ CloseWrite() error })
+	if !ok || !flushed {
 		return
 	}
+	if s.isTLS() {
+		s.conn.(*tls.Conn).CloseWrite()
+	}
 	s.raw.SetDeadline(time.Now().Add(time.Second))
-	if conn, ok := s.conn.(interface{ CloseWrite() error }); ok && conn.CloseWrite() == nil {
+	if conn.CloseWrite() == nil {
 		io.Copy(io.Discard, s.raw)
 	}
 }
