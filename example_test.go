@@ -637,18 +637,25 @@ func ExampleParseURL() {
 	// Output: smtp.example.com:465 true true
 }
 
-// A Sender is all that code needs which sends mail; a test hands it another.
+// A Sender is all that code needs which sends mail; a test hands it a recorder.
 func ExampleSender() {
-	var sender smtp.Sender = forgetful{}
-	result, err := sender.Send(ctx, exampleMessage("bob@example.net"))
-	fmt.Println(len(result.Recipients), err)
-	// Output: 0 <nil>
-}
-
-type forgetful struct{}
-
-func (forgetful) Send(_ context.Context, m *smtp.Message) (*smtp.Result, error) {
-	return &smtp.Result{Message: m}, nil
+	recorder := &smtptest.Recorder{}
+	recorder.On = func(step smtptest.Step) *smtptest.Fault {
+		if step.Command == "END" && step.Message == 2 {
+			return &smtptest.Fault{Drop: true} // The second mail is taken, but its sender is not told.
+		}
+		return nil
+	}
+	fmt.Println(signUp(ctx, recorder, "bob@example.net"))
+	var e *smtp.Error
+	if errors.As(signUp(ctx, recorder, "carol@example.org"), &e) && e.Unknown {
+		fmt.Println("a second try may be a second mail")
+	}
+	fmt.Println(len(recorder.Messages()), "arrived")
+	// Output:
+	// <nil>
+	// a second try may be a second mail
+	// 2 arrived
 }
 
 func exampleMessage(to ...string) *smtp.Message {
@@ -673,13 +680,13 @@ func exampleServer() (*smtptest.Server, *smtp.Mailer) {
 	if err := server.Start(); err != nil {
 		log.Fatal(err)
 	}
-	return server, &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
+	return server, server.Mailer()
 }
 
 // TestSignUp is a recipe: a test of code that sends mail.
 func TestSignUp(t *testing.T) {
 	server := smtptest.NewServer(t)
-	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig}
+	mailer := server.Mailer()
 	defer mailer.Close()
 
 	if err := signUp(t.Context(), mailer, "bob@example.net"); err != nil {

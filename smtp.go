@@ -7,7 +7,8 @@
 // [Refused] or [Unknown]; the error is nil only if everybody was accepted.
 //
 // A [Client] is one session on a connection, for those who want to compose its
-// steps by hand. To test code that sends mail, package smtptest has a server.
+// steps by hand. To test code that sends mail, package smtptest has a server and a
+// recorder.
 package smtp
 
 import (

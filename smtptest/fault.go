@@ -105,7 +105,7 @@ func (s *session) refuses(command, address string) bool {
 
 // reply answers, with what goes wrong at that.
 func (s *session) reply(code int, status, text string) {
-	s.suffer(func() { s.write(code, status, text) })
+	s.applyFault(func() { s.write(code, status, text) })
 	s.over = s.over || code == 421
 }
 
@@ -114,8 +114,8 @@ func (s *session) refuse(r *Refusal) {
 	s.reply(r.Code, fmt.Sprintf("%d.%d.%d", status[0], status[1], status[2]), r.Text)
 }
 
-// suffer does what goes wrong around an answer.
-func (s *session) suffer(answer func()) {
+// applyFault does what goes wrong around an answer.
+func (s *session) applyFault(answer func()) {
 	fault := s.fault
 	s.fault = Fault{}
 	if fault.Delay > 0 {
@@ -129,15 +129,15 @@ func (s *session) suffer(answer func()) {
 	s.out.WriteString(fault.Inject)
 }
 
-// strike does what goes wrong in the middle of content, to which a refusal is then
+// interrupt does what goes wrong in the middle of content, to which a refusal is then
 // the only answer.
-func (s *session) strike() {
+func (s *session) interrupt() {
 	s.fault, s.later = s.later, Fault{}
 	if refusal := s.fault.Refusal; refusal != nil {
 		s.mail.answered = true
 		s.refuse(refusal)
 	} else {
-		s.suffer(func() {})
+		s.applyFault(func() {})
 	}
 	s.out.Flush()
 }

@@ -151,6 +151,21 @@ func TestServerTimesOut(t *testing.T) {
 	}
 }
 
+// TestLastWords: a client that is still writing hears why the session ended.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.On = at("DATA", smtptest.Fault{After: 1000, Refusal: &smtptest.Refusal{Code: 421, Text: "enough"}})
+	})
+	mailer := server.Mailer()
+	defer mailer.Close()
+	m := letter("bob@example.net")
+	m.Attachments = []smtp.File{smtp.FileBytes("data.bin", make([]byte, 8<<20))}
+	if _, err := mailer.Send(t.Context(), m); err == nil || !strings.Contains(err.Error(), "421 4.0.0 \"enough\"") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestServerCloses(t *testing.T) {
 	t.Parallel()
 	server := &smtptest.Server{}

@@ -328,7 +328,7 @@ func (s *session) take(octets []byte) {
 		m.Data = append(m.Data, octets...)
 	}
 	if s.later.After > 0 && m.size >= s.later.After {
-		s.strike()
+		s.interrupt()
 	}
 }
 
