@@ -20,10 +20,10 @@ type Step struct {
 }
 
 // Fault is what goes wrong at a step. The zero value is nothing, and its parts
-// can be combined.
+// can be combined. One that makes no sense is told to the client, by 554.
 type Fault struct {
-	// Delay is how long the reply is held back. It is cut short by Close, and by a
-	// client that goes.
+	// Delay is how long the reply is held back; at END, the mail has been taken by then.
+	// It is cut short by Close, and by a client that goes.
 	Delay time.Duration
 
 	// Refusal is the reply instead of the usual one; nil: the usual one. What was asked
@@ -35,7 +35,8 @@ type Fault struct {
 	Drop bool
 
 	// After, at DATA and BDAT, puts the fault off until that many octets of the
-	// content, of all chunks together, have come; zero: to the reply.
+	// content, of all chunks together, have come; zero: to the reply. A client that
+	// had written the rest by then, as of a small mail over TCP, cannot know.
 	After int64
 
 	// Inject is sent right behind the reply, in the same write, as by somebody in

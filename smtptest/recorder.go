@@ -6,7 +6,7 @@ import (
 	"github.com/postrider/smtp"
 )
 
-// Recorder is a [smtp.Sender] that keeps what it is given, for tests that need no
+// Recorder is an [smtp.Sender] that keeps what it is given, for tests that need no
 // server and no TLS. Each mail goes through the client to the Server, in memory, so that
 // results and errors are the real ones. The zero value is ready, needs no Close, and
 // may be used by many goroutines at once; the fields of Server say what goes wrong.

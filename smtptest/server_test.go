@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +196,37 @@ func TestServerCloses(t *testing.T) {
 		if dialled && c.Noop(t.Context()) == nil {
 			t.Error("a session goes on after Close")
 		}
+	}
+}
+
+// TestCloseUnderLoad: Close ends a server that is busy, and what it has taken by then is
+// no less than what senders were told.
+func TestCloseUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.MaxConnections = 3 })
+	mailer := server.Mailer()
+	defer mailer.Close()
+	var senders sync.WaitGroup
+	var accepted atomic.Int64
+	enough := make(chan struct{}, 1000)
+	for range 10 {
+		senders.Go(func() {
+			for {
+				if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+					return
+				}
+				accepted.Add(1)
+				enough <- struct{}{}
+			}
+		})
+	}
+	for range 30 {
+		<-enough
+	}
+	server.Close()
+	senders.Wait()
+	if told, taken := accepted.Load(), len(server.Messages()); told < 30 || int64(taken) < told {
+		t.Errorf("%d were accepted, %d arrived", told, taken)
 	}
 }
 

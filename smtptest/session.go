@@ -152,7 +152,7 @@ func (s *session) command(line string) {
 	verb, known := verbs[name]
 	isHello := name == "EHLO" || name == "HELO" || name == "LHLO"
 	switch {
-	case s.in.Buffered() > 0 && (verb.last || name != "BDAT" && !s.offered("PIPELINING")):
+	case s.in.Buffered() > 0 && (verb.last || name != "BDAT" && !s.offered("PIPELINING")): // A chunk follows its BDAT.
 		s.reply(554, "5.5.0", "Synchronization error: something came behind "+name+", whose reply must be waited for")
 		s.over = true // What came may be anything.
 	case !known || isHello && (name == "LHLO") != s.server.LMTP:
@@ -261,7 +261,7 @@ func (s *session) helo(host string) {
 // begins tells whether the session begins, or begins again.
 func (s *session) begins(name, host string) bool {
 	if _, err := wire.NewCommand(name).Host(host).Bytes(); err != nil {
-		s.reply(501, "5.5.4", err.Error())
+		s.reply(501, "5.5.4", name+" needs the name or the address of a host")
 		return false
 	}
 	if s.refuses(name, "") {
