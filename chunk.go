@@ -13,10 +13,11 @@ const window = 32
 var errRefused = errors.New("the server has refused a part of the content")
 
 // chunkSink takes the chunks of BDAT (RFC 3030). Several are on their way while
-// their replies are read. If one is refused, no other is begun; the one under
+// their replies are read, if the server pipelines. If one is refused, no other is begun; the one under
 // way is written to its end, and the session can go on.
 type chunkSink struct {
 	outlet
+	window      int           // chunks that may be on their way
 	due         chan struct{} // a reply that listen is to read; nil: it does not run
 	heard       chan heard    // what it has read
 	outstanding int           // replies that were not taken from heard
@@ -25,7 +26,7 @@ type chunkSink struct {
 }
 
 func (s *chunkSink) write(b wire.Block) (int, error) {
-	for s.outstanding > 0 && s.refusal.err == nil && (s.outstanding == window || len(s.heard) > 0) {
+	for s.outstanding > 0 && s.refusal.err == nil && (s.outstanding == s.window || len(s.heard) > 0) {
 		s.take()
 	}
 	if s.outstanding == 0 && s.refusal.err == nil && s.client.replies.Buffered() > 0 {

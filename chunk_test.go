@@ -46,7 +46,7 @@ func (s *chunkTaker) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		reply = "250-mx\r\n250 CHUNKING"
+		reply = "250-mx\r\n250-PIPELINING\r\n250 CHUNKING"
 		var size int
 		if n, _ := fmt.Sscanf(line, "BDAT %d", &size); n == 1 {
 			taken, _ := io.CopyN(io.Discard, lines, int64(size))
@@ -146,7 +146,7 @@ func TestCancelChunks(t *testing.T) {
 				defer theirs.Close()
 				go func() {
 					buffer := make([]byte, 4096)
-					for _, reply := range []string{"220 mx", "250-mx\r\n250 CHUNKING", "250 ok", "250 ok"} {
+					for _, reply := range []string{"220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "250 ok", "250 ok"} {
 						io.WriteString(theirs, reply+"\r\n")
 						theirs.Read(buffer)
 					}
@@ -231,7 +231,7 @@ func TestChunkCannotBeWritten(t *testing.T) {
 				ours, theirs := net.Pipe()
 				go func() {
 					buffer := make([]byte, 4096)
-					for _, reply := range []string{"220 mx", "250-mx\r\n250 CHUNKING", "250 ok", "250 ok", "354 go"} {
+					for _, reply := range []string{"220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "250 ok", "250 ok", "354 go"} {
 						io.WriteString(theirs, reply+"\r\n")
 						if n, _ := theirs.Read(buffer); strings.HasPrefix(string(buffer[:n]), "BDAT") {
 							break
@@ -273,7 +273,7 @@ func TestHalfAChunk(t *testing.T) {
 		heard := make(chan string, 1)
 		go func() {
 			buffer := make([]byte, 64<<10)
-			for _, reply := range []string{"220 mx", "250-mx\r\n250 CHUNKING", "250 ok", "250 ok"} {
+			for _, reply := range []string{"220 mx", "250-mx\r\n250-PIPELINING\r\n250 CHUNKING", "250 ok", "250 ok"} {
 				io.WriteString(theirs, reply+"\r\n")
 				theirs.Read(buffer)
 			}

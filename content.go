@@ -88,7 +88,10 @@ func (c *Client) newSink(ctx context.Context, out content) sink {
 		}
 	}
 	if out.form >= wire.Chunks {
-		return &chunkSink{outlet: o}
+		if !c.pipelining() { // RFC 3030, section 4.2 is for those who do.
+			return &chunkSink{outlet: o, window: 1}
+		}
+		return &chunkSink{outlet: o, window: window}
 	}
 	return &dataSink{outlet: o}
 }

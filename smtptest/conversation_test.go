@@ -402,6 +402,18 @@ func TestStrictSettings(t *testing.T) {
 			C: RCPT TO:<carol@example.org>
 			S: 554 5.5.0
 			S: (goes)`},
+		"chunks without PIPELINING": {withhold("PIPELINING"), begun + `
+			C: MAIL FROM:<ann@example.com>
+			S: 250
+			C: RCPT TO:<bob@example.net>
+			S: 250
+			C: BDAT 2
+			C! "\r\n"
+			S: 250
+			C: BDAT 2
+			C! "\r\nBDAT 0 LAST\r\n"
+			S: 554 5.5.0
+			S: (goes)`},
 		"without status": {withhold("ENHANCEDSTATUSCODES"), begun + `
 			C: MAIL FROM:<ann@example.com>
 			S: 250 Sender

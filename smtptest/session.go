@@ -152,9 +152,8 @@ func (s *session) command(line string) {
 	verb, known := verbs[name]
 	isHello := name == "EHLO" || name == "HELO" || name == "LHLO"
 	switch {
-	case s.in.Buffered() > 0 && (verb.last || name != "BDAT" && !s.offered("PIPELINING")): // A chunk follows its BDAT.
-		s.reply(554, "5.5.0", "Synchronization error: something came behind "+name+", whose reply must be waited for")
-		s.over = true // What came may be anything.
+	case name != "BDAT" && s.isHasty(verb.last): // A chunk follows its BDAT.
+		s.outOfStep(name)
 	case !known || isHello && (name == "LHLO") != s.server.LMTP:
 		s.reply(500, "5.5.2", "What is "+strconv.QuoteToASCII(name[:min(len(name), 20)])+"?")
 	case s.unwelcome && name != "QUIT": // RFC 5321, section 3.1.
@@ -164,6 +163,18 @@ func (s *session) command(line string) {
 	default:
 		verb.do(s, arg)
 	}
+}
+
+// isHasty tells whether the client has not waited for a reply that it must wait for: the
+// one to the last command of a group, and without PIPELINING any.
+func (s *session) isHasty(last bool) bool {
+	return s.in.Buffered() > 0 && (last || !s.offered("PIPELINING"))
+}
+
+// outOfStep ends the session: what came behind the command may be anything.
+func (s *session) outOfStep(name string) {
+	s.reply(554, "5.5.0", "Synchronization error: something came behind "+name+", whose reply must be waited for")
+	s.over = true
 }
 
 // write spells a reply.

@@ -283,6 +283,8 @@ func (s *session) bdat(arg string) {
 	}
 	switch {
 	case s.over:
+	case s.isHasty(false):
+		s.outOfStep("BDAT")
 	case answered:
 		s.reset()
 	case refusal != nil:
