@@ -3,6 +3,8 @@ package smtp_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/postrider/smtp/internal/readback"
 )
 
 // TestCalendarMethod: the type of the part says what the calendar says, in whatever
@@ -11,12 +13,12 @@ func TestCalendarMethod(t *testing.T) {
 	t.Parallel()
 	const begin, end = "BEGIN:VCALENDAR\r\n", "END:VCALENDAR\r\n"
 	for text, want := range map[string]string{
-		calendar("REQUEST", "x"):                             "REQUEST",
-		calendar("cancel", "x"):                              "CANCEL",
-		"begin:vcalendar\nmethod;x-a=b:Reply\nend:vcalendar": "REPLY",
-		begin + "MET\r\n HOD:PUB\r\n\tLISH\r\n" + end:        "PUBLISH",
+		readback.Calendar("REQUEST", "x"):                                                       "REQUEST",
+		readback.Calendar("cancel", "x"):                                                        "CANCEL",
+		"begin:vcalendar\nmethod;x-a=b:Reply\nend:vcalendar":                                    "REPLY",
+		begin + "MET\r\n HOD:PUB\r\n\tLISH\r\n" + end:                                           "PUBLISH",
 		begin + "BEGIN:VEVENT\r\nMETHOD:ADD\r\nEND:VEVENT\r\nMETHOD:COUNTER\r\n" + end + "\r\n": "COUNTER",
-		"\uFEFF" + calendar("REQUEST", "x"):                                                     "REQUEST",
+		"\uFEFF" + readback.Calendar("REQUEST", "x"):                                            "REQUEST",
 		begin + "METHOD;X=\"a:b;c\";Y=d:REFRESH\r\n" + end:                                      "REFRESH",
 		begin + "METHOD: REQUEST\r\n" + end:                                                     "",
 		begin + "METHOD:" + strings.Repeat("A", 1000) + "\r\n" + end:                            "",
@@ -31,7 +33,7 @@ func TestCalendarMethod(t *testing.T) {
 		begin + "METHOD:ADD\r\n":                                                                "",
 		"METHOD:ADD\r\n" + end:                                                                  "",
 		"BEGIN:VEVENT\r\nMETHOD:ADD\r\nEND:VEVENT\r\n":                                          "",
-		calendar("ADD", "x") + calendar("ADD", "y"):                                             "",
+		readback.Calendar("ADD", "x") + readback.Calendar("ADD", "y"):                           "",
 		begin + "METHOD:ADD\r\nEND:VCALENDAR\r\n" + end:                                         "",
 		"Dear Bob": "",
 	} {

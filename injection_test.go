@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/readback"
 )
 
 var hostile = []string{
@@ -178,7 +179,7 @@ func everyField() *smtp.Message {
 			Help: []string{"https://example.com/3"}, Owner: []string{"mailto:a@example.com"}, Archive: []string{"https://example.com/4"}, Post: []string{"NO"},
 		},
 		Header: smtp.Header{{Name: "X-Campaign", Value: "autumn"}},
-		Text:   "text", HTML: "html", Calendar: calendar("REQUEST", "x"), Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
+		Text:   "text", HTML: "html", Calendar: readback.Calendar("REQUEST", "x"), Inline: []smtp.File{file("4@example.com")}, Alternatives: []smtp.File{file("6@example.com")}, Attachments: []smtp.File{file("5@example.com")},
 		Delivery: smtp.Envelope{From: "ann@example.com", EnvelopeID: "id", Params: []smtp.Param{{Keyword: "DSN", Value: "1", Extension: "DSN"}}, To: []smtp.Recipient{{Address: "bob@example.net", Alternative: "b@example.net", OriginalRecipient: "x@example.com", Params: []smtp.Param{{Keyword: "DSN2", Value: "1", Extension: "DSN"}}}}},
 	}
 }

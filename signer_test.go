@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/readback"
 	"github.com/postrider/smtp/smtptest"
 )
 
@@ -49,7 +50,7 @@ func checkHash(t *testing.T, arrived string) {
 // chunks, sessions.
 func TestSigner(t *testing.T) {
 	t.Parallel()
-	everything := shapes()["everything"]
+	everything := readback.Messages()["everything"]
 	ready := rawLetter("Bcc: x@example.com\nSubject: x\n\n.Hello\n" + strings.Repeat("long\n", 20_000))
 	for _, chunking := range []bool{false, true} {
 		for _, m := range []*smtp.Message{everything, ready} {
@@ -83,7 +84,7 @@ func TestMailerSigns(t *testing.T) {
 	signer := &hashSigner{}
 	mailer.Options.Signer = signer
 	for range 3 {
-		if _, err := mailer.Send(t.Context(), shapes()["everything"]); err != nil {
+		if _, err := mailer.Send(t.Context(), readback.Messages()["everything"]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -338,7 +339,7 @@ func TestSignerContext(t *testing.T) {
 // queue needs, and what it sends later is the same mail for the same people.
 func TestQueued(t *testing.T) {
 	t.Parallel()
-	for name, m := range shapes() {
+	for name, m := range readback.Messages() {
 		if m.Delivery.UTF8 {
 			continue // which the server of the test does not offer
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/readback"
 	"github.com/postrider/smtp/internal/testcert"
 )
 
@@ -492,7 +493,7 @@ func TestSplitting(t *testing.T) {
 func TestOneMessageManyClients(t *testing.T) {
 	t.Parallel()
 	const clients, mails = 50, 20
-	message := shapes()["everything"]
+	message := readback.Messages()["everything"]
 	message.MessageID = ""
 	before := snapshot(message)
 	ids := make(chan string, clients*mails)

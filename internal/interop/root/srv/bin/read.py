@@ -33,12 +33,12 @@ for path in sys.stdin.read().split("\n"):
         continue
     with open(path, "rb") as file:
         message = email.message_from_bytes(file.read(), policy=email.policy.default)
-    header = {}
+    mailboxes, header = {}, {}
     for name in ADDRESSES:
         if message[name] is not None:
-            header[name] = [[text(a.display_name), text(a.addr_spec)] for a in message[name].addresses]
+            mailboxes[name] = [[text(a.display_name), text(a.addr_spec)] for a in message[name].addresses]
     for name in OTHERS:
         if message[name] is not None:
             header[name] = text(message[name])
     defects = [repr(d) for part in message.walk() for d in part.defects + [d for v in part.values() for d in getattr(v, "defects", [])]]
-    print(json.dumps({"header": header, "leaves": list(leaves(message)), "defects": defects}))
+    print(json.dumps({"mailboxes": mailboxes, "header": header, "leaves": list(leaves(message)), "defects": defects}))

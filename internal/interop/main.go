@@ -1,0 +1,47 @@
+// Interop tries the package on real servers and real readers of mail, and prints what
+// came of it as a matrix. See run.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"sync"
+)
+
+func main() {
+	onServers := flag.String("servers", "", "only those whose names match this")
+	ofChecks := flag.String("checks", "", "only those whose names match this")
+	verbose := flag.Bool("v", false, "tell of each check")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	m, err := newMatrix(regexp.MustCompile(*onServers), regexp.MustCompile(*ofChecks), *verbose)
+	if err == nil {
+		err = m.run(ctx)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		os.Exit(1)
+	}
+}
+
+// run fills the matrix, prints it and keeps it in a file.
+func (m *matrix) run(ctx context.Context) error {
+	defer m.start(ctx)()
+	var columns sync.WaitGroup
+	for _, s := range m.looked {
+		columns.Go(func() { m.try(ctx, s) })
+	}
+	columns.Wait()
+	m.settle()
+	report := m.report(ctx)
+	fmt.Print("\n", report)
+	if failures := m.failures(); failures > 0 {
+		return fmt.Errorf("%d checks failed", failures)
+	}
+	return os.WriteFile("/srv/MATRIX.md", []byte(report), 0o644)
+}
