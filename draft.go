@@ -186,11 +186,30 @@ func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
 
 // textPart makes a part of text in UTF-8.
 func textPart(field, mediaType string, body format.TextBody, params ...format.Param) (*format.Part, error) {
-	var f fields
-	f.of(field)(format.Value("Content-Type", mediaType, append(params, format.Param{Name: "charset", Value: "utf-8"})...))
-	f.of(field)(format.Words("Content-Transfer-Encoding", body.Encoding))
-	return &format.Part{Fields: f.list, Content: body.Write, Size: body.Len()}, f.err
+	contentType, ok := textTypes[mediaType]
+	var err error
+	if !ok || params != nil {
+		contentType, err = format.Value("Content-Type", mediaType, append(params, utf8Charset)...)
+	}
+	if err != nil {
+		return nil, &FieldError{field, err}
+	}
+	return &format.Part{Fields: []format.Field{contentType, encodings[body.Encoding]}, Content: body.Write, Size: body.Len()}, nil
 }
+
+// What many messages have is spelled once.
+var (
+	utf8Charset = format.Param{Name: "charset", Value: "utf-8"}
+	textTypes   = map[string]format.Field{
+		"text/plain": constant(format.Value("Content-Type", "text/plain", utf8Charset)),
+		"text/html":  constant(format.Value("Content-Type", "text/html", utf8Charset)),
+	}
+	encodings = map[string]format.Field{
+		format.SevenBit:        constant(format.Words("Content-Transfer-Encoding", format.SevenBit)),
+		format.QuotedPrintable: constant(format.Words("Content-Transfer-Encoding", format.QuotedPrintable)),
+		format.Base64:          constant(format.Words("Content-Transfer-Encoding", format.Base64)),
+	}
+)
 
 // multipart joins parts to a multipart of a subtype; one part stays as it is.
 func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
@@ -202,11 +221,8 @@ func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
 	if subtype == "related" { // RFC 2387, section 3.1 requires the type of the root.
 		params = append(params, format.Param{Name: "type", Value: "text/html"})
 	}
-	field, err := format.Value("Content-Type", "multipart/"+subtype, params...)
-	if err != nil {
-		panic(err) // unreachable: all of it is constants and a digest
-	}
-	return &format.Part{Fields: []format.Field{field}, Boundary: boundary, Parts: parts}
+	contentType := constant(format.Value("Content-Type", "multipart/"+subtype, params...)) // and a digest
+	return &format.Part{Fields: []format.Field{contentType}, Boundary: boundary, Parts: parts}
 }
 
 // boundary begins every boundary of the message. It follows from the

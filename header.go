@@ -50,9 +50,9 @@ func (a AutoSubmitted) String() string {
 // header makes the fields of the message. Bcc is checked with the others, and
 // not among them.
 func (m *Message) header(charset format.Charset) ([]format.Field, error) {
-	f := fields{charset: charset}
-	hidden := f
-	f.of("Date")(format.Date("Date", m.Date), nil)
+	f := fields{charset: charset, list: make([]format.Field, 0, 12)}
+	hidden := fields{charset: charset}
+	f.of("Date").take(format.Date("Date", m.Date), nil)
 	f.address("From", m.From)
 	if m.Sender != nil {
 		f.address("Sender", *m.Sender)
@@ -65,7 +65,7 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
 	f.identifiers("References", "References", m.References...)
 	if m.Subject != "" {
-		f.of("Subject")(f.charset.Text("Subject", m.Subject))
+		f.of("Subject").take(f.charset.Text("Subject", m.Subject))
 	}
 	f.importance(m.Importance)
 	f.word("AutoSubmitted", "Auto-Submitted", int(m.AutoSubmitted), "auto-generated", "auto-replied")
@@ -73,8 +73,19 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	for i, field := range m.Header {
 		f.further(fmt.Sprintf("Header[%d]", i), field)
 	}
-	f.of("MIME-Version")(format.Words("MIME-Version", "1.0"))
+	f.list = append(f.list, mimeVersion)
 	return f.list, cmp.Or(f.err, hidden.err)
+}
+
+// mimeVersion is the same in every message.
+var mimeVersion = constant(format.Words("MIME-Version", "1.0"))
+
+// constant is a field that nobody's input is in.
+func constant(field format.Field, err error) format.Field {
+	if err != nil {
+		panic(err) // unreachable
+	}
+	return field
 }
 
 // shownTo is To, or a group that says that nobody is shown: a message without To
@@ -94,12 +105,19 @@ type fields struct {
 	err     error
 }
 
-// of returns what adds the field made from source, or keeps its error.
-func (f *fields) of(source string) func(format.Field, error) {
-	return func(field format.Field, err error) {
-		f.fail(source, err)
-		f.list = append(f.list, field)
-	}
+// slot is where the field goes that is made from a source. It is a value, and no
+// function, since that would be an allocation for each.
+type slot struct {
+	fields *fields
+	source string
+}
+
+func (f *fields) of(source string) slot { return slot{f, source} }
+
+// take adds the field, or keeps its error.
+func (s slot) take(field format.Field, err error) {
+	s.fields.fail(s.source, err)
+	s.fields.list = append(s.fields.list, field)
 }
 
 // fail keeps the first error; nil is none.
@@ -115,7 +133,7 @@ func (f *fields) word(source, name string, value int, words ...string) {
 	case value > len(words):
 		f.fail(source, fmt.Errorf("%d is none of its constants", value))
 	case value > 0:
-		f.of(source)(format.Words(name, words[value-1]))
+		f.of(source).take(format.Words(name, words[value-1]))
 	}
 }
 
@@ -170,58 +188,60 @@ func (f *fields) further(source string, field HeaderField) {
 	case err != nil:
 		f.fail(source, err)
 	case slices.Contains(structured, name):
-		f.of(source)(format.Structured(field.Name, field.Value))
+		f.of(source).take(format.Structured(field.Name, field.Value))
 	default:
-		f.of(source)(f.charset.Text(field.Name, field.Value))
+		f.of(source).take(f.charset.Text(field.Name, field.Value))
 	}
 }
 
 func (f *fields) address(name string, address Address) {
-	f.of(name)(f.charset.Mailboxes(name, []format.Mailbox{f.mailbox(name, address)}))
+	mailbox, err := spellMailbox(f.charset, address)
+	f.fail(name, err)
+	f.of(name).take(f.charset.Mailboxes(name, []format.Mailbox{mailbox}))
 }
 
 // addresses adds an address field, if there is any address.
 func (f *fields) addresses(source, name string, list []Address) {
-	var mailboxes []format.Mailbox
+	if len(list) == 0 {
+		return
+	}
+	mailboxes := make([]format.Mailbox, len(list))
 	for i, address := range list {
-		source := fmt.Sprintf("%s[%d]", source, i)
+		var err error
 		switch {
 		case address.Address != format.EmptyGroup:
-			mailboxes = append(mailboxes, f.mailbox(source, address))
+			mailboxes[i], err = spellMailbox(f.charset, address)
 		case name == "Bcc" || address.Name == "":
-			f.fail(source, errors.New("is a group, which needs a Name, and would hide nobody in Bcc"))
+			err = errors.New("is a group, which needs a Name, and would hide nobody in Bcc")
 		default:
-			mailboxes = append(mailboxes, format.Mailbox(address))
+			mailboxes[i] = format.Mailbox(address)
+		}
+		if err != nil {
+			f.fail(fmt.Sprintf("%s[%d]", source, i), err)
 		}
 	}
-	if len(list) > 0 {
-		f.of(source)(f.charset.Mailboxes(name, mailboxes))
-	}
+	f.of(source).take(f.charset.Mailboxes(name, mailboxes))
 }
 
-// mailbox spells an address. One that has no form in ASCII becomes a group without
+// spellMailbox spells an address. One that has no form in ASCII becomes a group without
 // members where UTF-8 must not stand (RFC 6857, section 3.1.8).
-func (f *fields) mailbox(source string, address Address) format.Mailbox {
+func spellMailbox(charset format.Charset, address Address) (format.Mailbox, error) {
 	m, err := parseMailbox(address.Address)
 	if err != nil {
-		f.fail(source, err)
-		return format.Mailbox{}
+		return format.Mailbox{}, err
 	}
-	if f.charset == format.ASCII && NeedsUTF8(address.Address) {
-		return format.Mailbox{Name: strings.TrimSpace(address.Name + " " + address.Address), Address: format.EmptyGroup}
+	if charset == format.ASCII && NeedsUTF8(address.Address) {
+		return format.Mailbox{Name: strings.TrimSpace(address.Name + " " + address.Address), Address: format.EmptyGroup}, nil
 	}
-	mailbox, err := m.spell(bool(f.charset))
-	f.fail(source, err)
-	return format.Mailbox{Name: address.Name, Address: mailbox}
+	spelled, err := m.spell(bool(charset))
+	return format.Mailbox{Name: address.Name, Address: spelled}, err
 }
 
 // needsUTF8 tells whether an address that is shown has no form in ASCII.
 func (m *Message) needsUTF8() bool {
-	shown := slices.Concat([]Address{m.From}, m.ReplyTo, m.To, m.Cc)
-	if m.Sender != nil {
-		shown = append(shown, *m.Sender)
-	}
-	return slices.ContainsFunc(shown, func(a Address) bool { return NeedsUTF8(a.Address) })
+	needs := func(a Address) bool { return NeedsUTF8(a.Address) }
+	return needs(m.From) || m.Sender != nil && needs(*m.Sender) ||
+		slices.ContainsFunc(m.ReplyTo, needs) || slices.ContainsFunc(m.To, needs) || slices.ContainsFunc(m.Cc, needs)
 }
 
 // identifiers adds a field of message identifiers, if there is any. They may be
@@ -236,7 +256,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 		words = append(words, "<"+id+">")
 	}
 	if len(list) > 0 {
-		f.of(source)(format.Words(name, words...))
+		f.of(source).take(format.Words(name, words...))
 	}
 }
 
@@ -244,7 +264,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 func (f *fields) identifier(source, name, id string) {
 	id = withoutBrackets(id)
 	f.fail(source, checkIdentifier(id))
-	f.of(source)(format.Words(name, "<"+id+">"))
+	f.of(source).take(format.Words(name, "<"+id+">"))
 }
 
 // checkIdentifier checks an identifier that is made here: RFC 5322, section 3.6.4,

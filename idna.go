@@ -50,6 +50,7 @@ type mailbox struct {
 	address string // as it was given, for errors
 	local   string // as it is meant, without quotes
 	domain  string // in A-labels, or an address literal
+	joined  string // the two, with quotes where they must be
 }
 
 // parseMailbox takes an address apart. A local part that holds what stands between
@@ -73,7 +74,11 @@ func parseMailbox(address string) (mailbox, error) {
 	if m.domain, err = asciiDomain(address[at+1:]); err != nil {
 		return mailbox{}, fmt.Errorf("the domain of %q: %w", address, err)
 	}
-	if err := wire.CheckUTF8Mailbox(wire.JoinMailbox(m.local, m.domain)); err != nil {
+	m.joined = address
+	if m.local != address[:at] || m.domain != address[at+1:] || !wire.IsDotString(m.local) {
+		m.joined = wire.JoinMailbox(m.local, m.domain)
+	}
+	if err := wire.CheckUTF8Mailbox(m.joined); err != nil {
 		return mailbox{}, fmt.Errorf("%q: %w", address, err)
 	}
 	return m, nil
@@ -84,7 +89,7 @@ func (m mailbox) ascii() (string, error) {
 	if !wire.IsASCII(m.local) {
 		return "", fmt.Errorf("%q: the local part is not ASCII, and has no other form: it needs SMTPUTF8", m.address)
 	}
-	return wire.JoinMailbox(m.local, m.domain), nil
+	return m.joined, nil
 }
 
 // utf8 spells the mailbox for a session with SMTPUTF8, and for people. A domain that
@@ -92,7 +97,7 @@ func (m mailbox) ascii() (string, error) {
 func (m mailbox) utf8() string {
 	spelled := wire.JoinMailbox(m.local, unicodeDomain(m.domain))
 	if wire.CheckUTF8Mailbox(spelled) != nil {
-		return wire.JoinMailbox(m.local, m.domain)
+		return m.joined
 	}
 	return spelled
 }

@@ -141,19 +141,19 @@ func Value(name, value string, params ...Param) (Field, error) {
 	if err := checkWord(value); err != nil {
 		return Field{}, err
 	}
-	words := []string{value}
+	words := append(make([]string, 0, 4), value)
 	for _, param := range params {
-		spelled, err := param.spell()
-		if err != nil {
+		var err error
+		if words, err = param.spell(words); err != nil {
 			return Field{}, err
 		}
-		words = append(words, spelled...)
 	}
 	for i, word := range words {
-		if i < len(words)-1 {
-			word += ";"
+		end := ";"
+		if i == len(words)-1 {
+			end = ""
 		}
-		f.add(" " + word)
+		f.add(" " + word + end)
 	}
 	return f.end(), nil
 }
@@ -192,9 +192,13 @@ type folder struct {
 	first  bool
 }
 
-func newFolder(name string) *folder {
-	return &folder{line: append([]byte(name), ':'), column: len(name) + 1, first: true}
+func newFolder(name string) folder {
+	line := append(make([]byte, 0, fieldRoom), name...)
+	return folder{line: append(line, ':'), column: len(name) + 1, first: true}
 }
+
+// fieldRoom is enough for most fields.
+const fieldRoom = 128
 
 // add puts a word on this line or the next. The first stays beside the name:
 // some readers take a field whose first line is empty for an empty field.

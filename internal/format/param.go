@@ -16,10 +16,10 @@ const (
 	maxPiece = 50
 )
 
-// spell returns the parameter as one or more words: a token, a quoted string,
-// or, where neither can hold the value, the extended form of RFC 2231, for a file
-// name with an ASCII look-alike behind it for readers that do not know that form.
-func (p Param) spell() ([]string, error) {
+// spell adds the parameter to words, as one or more: a token, a quoted string, or,
+// where neither can hold the value, the extended form of RFC 2231, for a file name
+// with an ASCII look-alike behind it for readers that do not know that form.
+func (p Param) spell(words []string) ([]string, error) {
 	if err := CheckText(p.Value); err != nil {
 		return nil, err
 	}
@@ -29,13 +29,13 @@ func (p Param) spell() ([]string, error) {
 	inOnePiece := len(p.Value) <= maxParam && isPrintable(p.Value) && !strings.Contains(p.Value, "=?")
 	switch {
 	case !inOnePiece && (p.Name == "filename" || p.Name == "name"):
-		return append(p.extended(), p.Name+"="+quote(lookAlike(p.Value))), nil
+		return append(append(words, p.extended()...), p.Name+"="+quote(lookAlike(p.Value))), nil
 	case !inOnePiece:
-		return p.extended(), nil
+		return append(words, p.extended()...), nil
 	case isToken(p.Value) && !strings.ContainsAny(p.Value, "*'%"): // RFC 2231 has made them special.
-		return []string{p.Name + "=" + p.Value}, nil
+		return append(words, p.Name+"="+p.Value), nil
 	}
-	return []string{p.Name + "=" + quote(p.Value)}, nil
+	return append(words, p.Name+"="+quote(p.Value)), nil
 }
 
 // extended spells the value by RFC 2231, section 4, cut into the numbered

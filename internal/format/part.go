@@ -1,10 +1,6 @@
 package format
 
-import (
-	"io"
-
-	"github.com/emersion/go-message/textproto"
-)
+import "io"
 
 // Part is an entity (RFC 2045, section 2.4): header fields in their order, and
 // either content or the parts of a multipart between boundaries.
@@ -37,52 +33,62 @@ func (p *Part) Len() (n int64, known bool) {
 	return n + int64(len("\r\n----\r\n")+len(p.Boundary)-len("\r\n")), true
 }
 
-// WriteTo implements io.WriterTo.
+// WriteTo implements io.WriterTo. It does the work of go-message's writers of headers
+// and multiparts, which copy every field: 71 allocations of the 185 of a small message.
 func (p *Part) WriteTo(w io.Writer) (int64, error) {
 	counter := &counter{w: w}
-	err := textproto.WriteHeader(counter, p.header())
-	if err == nil {
-		err = p.writeBody(counter)
-	}
-	return counter.n, err
+	p.write(counter)
+	return counter.n, counter.err
 }
 
-func (p *Part) writeBody(w io.Writer) error {
-	if p.Content != nil {
-		return p.Content(w)
+func (p *Part) write(w *counter) {
+	for _, field := range p.Fields {
+		w.Write(field.raw)
 	}
-	multipart := textproto.NewMultipartWriter(w)
-	if err := multipart.SetBoundary(p.Boundary); err != nil {
-		return err
+	w.text("\r\n")
+	switch {
+	case w.err != nil:
+	case p.Content != nil:
+		if err := p.Content(w); err != nil {
+			w.err = err
+		}
+	default:
+		p.writeParts(w)
 	}
+}
+
+// writeParts: RFC 2046, section 5.1.1. The line end before a boundary is part of it.
+func (p *Part) writeParts(w *counter) {
+	lineEnd := ""
 	for _, child := range p.Parts {
-		body, err := multipart.CreatePart(child.header())
-		if err != nil {
-			return err
-		}
-		if err := child.writeBody(body); err != nil {
-			return err
-		}
+		w.text(lineEnd, "--", p.Boundary, "\r\n")
+		child.write(w)
+		lineEnd = "\r\n"
 	}
-	return multipart.Close()
+	w.text(lineEnd, "--", p.Boundary, "--\r\n")
 }
 
-// header hands the fields to go-message, which keeps them last first.
-func (p *Part) header() textproto.Header {
-	var h textproto.Header
-	for i := len(p.Fields) - 1; i >= 0; i-- {
-		h.AddRaw(p.Fields[i].raw)
-	}
-	return h
-}
-
+// counter counts what it writes, and writes nothing more after an error.
 type counter struct {
-	w io.Writer
-	n int64
+	w    io.Writer
+	n    int64
+	err  error
+	line []byte // room for text
 }
 
 func (c *counter) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
 	n, err := c.w.Write(p)
-	c.n += int64(n)
+	c.n, c.err = c.n+int64(n), err
 	return n, err
+}
+
+func (c *counter) text(parts ...string) {
+	c.line = c.line[:0]
+	for _, s := range parts {
+		c.line = append(c.line, s...)
+	}
+	c.Write(c.line)
 }

@@ -109,9 +109,9 @@ func octetQ(b byte) string {
 }
 
 // quote spells a quoted string (RFC 5322, section 3.2.4).
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
+func quote(s string) string { return `"` + escape.Replace(s) + `"` }
+
+var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // isAtoms tells whether s is a run of atoms with single spaces between them.
 func (c Charset) isAtoms(s string) bool {

@@ -19,7 +19,7 @@ const (
 // JoinMailbox spells the mailbox of a local part, as it is meant, at a domain:
 // it quotes the local part if and only if it is no dot-string.
 func JoinMailbox(local, domain string) string {
-	if isDotString(local) {
+	if IsDotString(local) {
 		return local + "@" + domain
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"@` + domain
@@ -46,7 +46,7 @@ func CheckUTF8Mailbox(s string) error {
 		return fmt.Errorf("the local part has %d octets; %d are allowed", len(local), maxLocalPart)
 	case len(s) > maxMailbox:
 		return fmt.Errorf("the address has %d octets; %d are allowed", len(s), maxMailbox)
-	case !isDotString(local) && !isQuotedString(local):
+	case !IsDotString(local) && !isQuotedString(local):
 		return fmt.Errorf("the local part %q is neither a dot-string nor a quoted string", local)
 	}
 	if err := checkUTF8(s); err != nil {
@@ -128,7 +128,7 @@ func isLabel(s string) bool {
 	return s != "" && (len(s) <= 63 || !IsASCII(s)) && s[0] != '-' && s[len(s)-1] != '-'
 }
 
-func isDotString(s string) bool {
+func IsDotString(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" {
 			return false
