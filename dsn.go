@@ -63,8 +63,11 @@ func (e *Envelope) ask(r Reports, messageID string) {
 		recipient.Notify = cmp.Or(recipient.Notify, e.Notify)
 		asks = asks || recipient.Notify&^NotifyNever != 0 || recipient.OriginalRecipient != ""
 	}
-	if _, err := xtext(messageID, maxEnvelopeID); err == nil && asks {
-		e.EnvelopeID = cmp.Or(e.EnvelopeID, messageID)
+	if !asks || e.EnvelopeID != "" {
+		return
+	}
+	if _, err := xtext(messageID, maxEnvelopeID); err == nil {
+		e.EnvelopeID = messageID
 	}
 }
 

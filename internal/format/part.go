@@ -92,3 +92,14 @@ func (c *counter) text(parts ...string) {
 	}
 	c.Write(c.line)
 }
+
+// WriteString spares those who hold a string a copy of all of it.
+func (c *counter) WriteString(s string) (int, error) {
+	before := c.n
+	for s != "" && c.err == nil {
+		n := min(len(s), 4<<10)
+		c.text(s[:n])
+		s = s[n:]
+	}
+	return int(c.n - before), c.err
+}

@@ -27,8 +27,11 @@ type Command struct {
 
 // NewCommand starts a line with verb, which is a constant of the caller's.
 func NewCommand(verb string) *Command {
-	return &Command{line: []byte(verb)}
+	return &Command{line: append(make([]byte, 0, commandRoom), verb...)}
 }
+
+// lineRoom is enough for most lines.
+const lineRoom = 64
 
 // UTF8 allows mailboxes in UTF-8 (RFC 6531), for a transaction with SMTPUTF8.
 func (c *Command) UTF8() *Command {

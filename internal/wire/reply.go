@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -93,10 +94,8 @@ func (r *ReplyReader) Read(redact func(line string) string) (Reply, error) {
 // line reads one line and strips its end. A bare LF ends a line too: some
 // servers write it, and nothing else could be meant.
 func (r *ReplyReader) line(redact func(string) string) (string, error) {
-	var line []byte
+	line, err := r.r.ReadSlice('\n')
 	for {
-		piece, err := r.r.ReadSlice('\n')
-		line = append(line, piece...)
 		switch {
 		case len(line) > maxReplyLine:
 			return "", &SyntaxError{beginning(redact(string(line))), fmt.Sprintf("a line of over %d octets", maxReplyLine)}
@@ -107,6 +106,10 @@ func (r *ReplyReader) line(redact func(string) string) (string, error) {
 		case err != bufio.ErrBufferFull:
 			return "", err
 		}
+		var piece []byte
+		line = slices.Clone(line) // What is read next overwrites it.
+		piece, err = r.r.ReadSlice('\n')
+		line = append(line, piece...)
 	}
 }
 
@@ -152,11 +155,12 @@ func (r *Reply) takeStatus() {
 // parseStatus parses an enhanced status code such as 5.1.1 (RFC 3463, section 2).
 func parseStatus(s string) (Status, bool) {
 	var status Status
-	parts := strings.Split(s, ".")
-	if len(parts) != len(status) || len(s) > len("5.999.999") {
+	if len(s) > len("5.999.999") || strings.Count(s, ".") != len(status)-1 {
 		return Status{}, false
 	}
-	for i, part := range parts {
+	for i := range status {
+		var part string
+		part, s, _ = strings.Cut(s, ".")
 		n, err := strconv.ParseUint(part, 10, 16)
 		if err != nil || n > 999 {
 			return Status{}, false
