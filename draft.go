@@ -50,7 +50,7 @@ func (d *draft) close() {
 
 // build makes the draft, and closes what was opened if it cannot.
 func (m *Message) build(each func(*attachment) error) (*draft, error) {
-	d := &draft{boundary: m.boundary(), ids: map[string]bool{}}
+	d := &draft{boundary: m.boundary()}
 	built := false
 	defer func() {
 		if !built { // Or the caller's own Open has panicked.
@@ -98,7 +98,7 @@ func (d *draft) tree(m *Message, each func(*attachment) error) error {
 	if err != nil {
 		return err
 	}
-	whole := d.multipart("mixed", append([]*format.Part{body}, attached...))
+	whole := d.multipart("mixed", body, attached)
 	if m.needsUTF8() && !m.Delivery.UTF8 {
 		header, err := m.header(format.UTF8)
 		if err != nil {
@@ -134,6 +134,9 @@ func (d *draft) add(field string, list []File, each func(*attachment) error) ([]
 			if d.ids[id] {
 				return nil, &FieldError{a.field + ".ContentID", fmt.Errorf("%q is that of another file", id)}
 			}
+			if d.ids == nil {
+				d.ids = map[string]bool{}
+			}
 			d.ids[id] = true
 		}
 		parts = append(parts, part)
@@ -147,7 +150,7 @@ func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, 
 	if m.Subject == "" && m.Text == "" && m.HTML == "" && len(d.files) == 0 {
 		return nil, &FieldError{"Text", errors.New("the message is empty: it has no Subject, Text, HTML or file")}
 	}
-	var forms []*format.Part
+	forms := make([]*format.Part, 0, 2)
 	if m.Text != "" || m.HTML == "" && len(others) == 0 {
 		text, err := d.text("Text", "text/plain", m.Text)
 		if err != nil {
@@ -165,14 +168,14 @@ func (d *draft) shown(m *Message, inline, others []*format.Part) (*format.Part, 
 		if err != nil {
 			return nil, err
 		}
-		forms = append(forms, d.multipart("related", append([]*format.Part{related}, inline...)))
+		forms = append(forms, d.multipart("related", related, inline))
 	}
 	for _, other := range others {
 		if other != nil {
 			forms = append(forms, other)
 		}
 	}
-	return d.multipart("alternative", forms), nil
+	return d.multipart("alternative", forms[0], forms[1:]), nil
 }
 
 // text makes a part of text.
@@ -212,9 +215,9 @@ var (
 )
 
 // multipart joins parts to a multipart of a subtype; one part stays as it is.
-func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
-	if len(parts) == 1 {
-		return parts[0]
+func (d *draft) multipart(subtype string, first *format.Part, others []*format.Part) *format.Part {
+	if len(others) == 0 {
+		return first
 	}
 	boundary := d.boundary + subtype
 	params := []format.Param{{Name: "boundary", Value: boundary}}
@@ -222,7 +225,7 @@ func (d *draft) multipart(subtype string, parts []*format.Part) *format.Part {
 		params = append(params, format.Param{Name: "type", Value: "text/html"})
 	}
 	contentType := constant(format.Value("Content-Type", "multipart/"+subtype, params...)) // and a digest
-	return &format.Part{Fields: []format.Field{contentType}, Boundary: boundary, Parts: parts}
+	return &format.Part{Fields: []format.Field{contentType}, Boundary: boundary, Parts: append([]*format.Part{first}, others...)}
 }
 
 // boundary begins every boundary of the message. It follows from the

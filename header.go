@@ -51,7 +51,6 @@ func (a AutoSubmitted) String() string {
 // not among them.
 func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	f := fields{charset: charset, list: make([]format.Field, 0, 12)}
-	hidden := fields{charset: charset}
 	f.of("Date").take(format.Date("Date", m.Date), nil)
 	f.address("From", m.From)
 	if m.Sender != nil {
@@ -60,7 +59,6 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	f.addresses("ReplyTo", "Reply-To", m.ReplyTo)
 	f.addresses("To", "To", m.shownTo())
 	f.addresses("Cc", "Cc", m.Cc)
-	hidden.addresses("Bcc", "Bcc", m.Bcc)
 	f.identifier("MessageID", "Message-ID", m.MessageID)
 	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
 	f.identifiers("References", "References", m.References...)
@@ -74,7 +72,12 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 		f.further(fmt.Sprintf("Header[%d]", i), field)
 	}
 	f.list = append(f.list, mimeVersion)
-	return f.list, cmp.Or(f.err, hidden.err)
+	if len(m.Bcc) > 0 {
+		hidden := fields{charset: charset}
+		hidden.addresses("Bcc", "Bcc", m.Bcc)
+		f.err = cmp.Or(f.err, hidden.err)
+	}
+	return f.list, f.err
 }
 
 // mimeVersion is the same in every message.

@@ -118,7 +118,10 @@ func mailboxKey(address string) string {
 	if err != nil {
 		return strings.ToLower(address) // postmaster
 	}
-	return wire.JoinMailbox(m.local, strings.ToLower(m.domain))
+	if domain := strings.ToLower(m.domain); domain != m.domain {
+		return wire.JoinMailbox(m.local, domain)
+	}
+	return m.joined
 }
 
 // lookup maps and checks as RFC 5891, section 5 wants it before a domain is looked

@@ -17,6 +17,8 @@ type link struct {
 	net.Conn          // TLS, once there is TLS
 	raw      net.Conn // below it: deadlines are set and the connection is closed here
 
+	watched <-chan struct{} // the end of the context under which we wait; nil: there is none
+
 	mu      sync.Mutex
 	ended   bool      // the context under which we wait has ended
 	content bool      // content is being written, which a reply stops
@@ -40,11 +42,13 @@ var longAgo = time.Unix(1, 0)
 
 // watch makes the end of ctx end every wait on l, at once, until release is
 // called. A context ends reading and writing by their deadline, which leaves
-// the connection whole if the last wait was over before.
+// the connection whole if the last wait was over before. Within a call that watches
+// already, another does nothing.
 func (l *link) watch(ctx context.Context) (release func()) {
-	if ctx.Done() == nil {
+	if ctx.Done() == nil || ctx.Done() == l.watched {
 		return func() {}
 	}
+	l.watched = ctx.Done()
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(over)
@@ -56,6 +60,7 @@ func (l *link) watch(ctx context.Context) (release func()) {
 		}
 	})
 	return func() {
+		l.watched = nil
 		if !stop() {
 			<-over
 			l.ended = false

@@ -216,8 +216,8 @@ func (m *Message) recipients() []Recipient { return recipientsOf(slices.Concat(m
 
 // recipientsOf lists each mailbox once.
 func recipientsOf(addresses []Address) []Recipient {
-	var list []Recipient
-	seen := map[string]bool{}
+	list := make([]Recipient, 0, len(addresses))
+	seen := make(map[string]bool, len(addresses))
 	for _, address := range addresses {
 		if address.Address == format.EmptyGroup {
 			continue

@@ -167,10 +167,11 @@ func (r RecipientResult) open() bool { return r.Outcome == NotSent && r.Err == n
 // outcomeOf tells what err, of the end of a transaction, means for those whom
 // it concerns.
 func outcomeOf(err error) Outcome {
+	if err == nil {
+		return Accepted
+	}
 	var e *Error
 	switch {
-	case err == nil:
-		return Accepted
 	case !errors.As(err, &e):
 		return NotSent
 	case e.Unknown:

@@ -32,6 +32,9 @@ func (r Recipient) named(utf8 bool) string {
 // leaveOut settles the outcome of those who cannot be reached over a session without
 // SMTPUTF8. An error says that nobody is left, or that it is all or nobody.
 func (o *outgoing) leaveOut(e Envelope) error {
+	if !slices.ContainsFunc(o.left, func(i int) bool { return NeedsUTF8(e.To[i].named(false)) }) {
+		return nil
+	}
 	var left []int
 	var first error
 	for _, i := range o.left {

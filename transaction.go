@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/postrider/smtp/internal/wire"
 )
@@ -47,10 +48,12 @@ func (m *Message) outgoing(ctx context.Context, opts *Options) *outgoing {
 
 // renew forgets all that was made of sending it.
 func (o *outgoing) renew() {
-	o.result, o.left, o.same, o.fits, o.silent = o.newResult(), nil, nil, false, nil
-	for i := range o.result.Recipients {
-		o.left, o.same = append(o.left, i), append(o.same, i)
+	o.result, o.fits, o.silent = o.newResult(), false, nil
+	o.left = make([]int, len(o.result.Recipients))
+	for i := range o.left {
+		o.left[i] = i
 	}
+	o.same = slices.Clone(o.left)
 }
 
 // merge keeps one of those who are named by the same address to this server, and of
@@ -138,6 +141,7 @@ type transaction struct {
 // each is one round trip for the envelope and one for the content; if next, which
 // may be nil, has another message, its envelope goes with the last content.
 func (c *Client) send(ctx context.Context, o *outgoing, next func() *outgoing) {
+	defer c.link.watch(ctx)() // once, and not for each step
 	var err error
 	for len(o.left) > 0 || o.ahead != nil {
 		t := o.ahead
@@ -202,8 +206,8 @@ func (c *Client) fit(o *outgoing) error {
 		return err
 	}
 	if _, offered := c.Extension("DSN"); !offered && e.asksReports() {
-		e = e.silent()
-		o.silent, o.result.NoReports = &e, true
+		silent := e.silent()
+		o.silent, o.result.NoReports, e = &silent, true, silent
 	}
 	_, utf8 := c.Extension("SMTPUTF8")
 	if !utf8 {

@@ -20,6 +20,7 @@ const maxCommandLine = 12288
 // no input, wherever it came from, can become a second line or parameter.
 type Command struct {
 	line    []byte
+	room    [80]byte // for the line, if that is short
 	utf8    bool     // it may hold UTF-8
 	secrets []string // parts of the line, and what they encode, that are not for logs
 	err     error
@@ -27,11 +28,10 @@ type Command struct {
 
 // NewCommand starts a line with verb, which is a constant of the caller's.
 func NewCommand(verb string) *Command {
-	return &Command{line: append(make([]byte, 0, commandRoom), verb...)}
+	c := &Command{}
+	c.line = append(c.room[:0], verb...)
+	return c
 }
-
-// lineRoom is enough for most lines.
-const lineRoom = 64
 
 // UTF8 allows mailboxes in UTF-8 (RFC 6531), for a transaction with SMTPUTF8.
 func (c *Command) UTF8() *Command {
