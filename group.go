@@ -81,7 +81,10 @@ type block struct {
 
 // spell makes blocks of the commands of steps.
 func spell(steps []step) ([]block, error) {
-	blocks := []block{{}}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	blocks := []block{{lines: make([]byte, 0, len(steps)*100)}}
 	for _, s := range steps {
 		line, err := s.command.Bytes()
 		if err != nil {

@@ -73,24 +73,23 @@ func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
 		if err := CheckText(mailbox.Name + mailbox.Address); err != nil {
 			return Field{}, err
 		}
-		address := " " + mailbox.Address
+		before, behind, comma := " ", "", ","
 		switch {
 		case mailbox.Address == EmptyGroup:
 			f.phrase(c, mailbox.Name)
 			// Behind an encoded word there must be a blank (RFC 2047, section 5 (3)),
 			// and a line that is folded must begin with one.
-			address = EmptyGroup
-			if bytes.HasSuffix(f.line, []byte("?=")) || f.column+len(EmptyGroup+",") > maxLine {
-				address = " " + EmptyGroup
+			if !bytes.HasSuffix(f.line, []byte("?=")) && f.column+len(EmptyGroup+",") <= maxLine {
+				before = ""
 			}
 		case mailbox.Name != "":
 			f.phrase(c, mailbox.Name)
-			address = " <" + mailbox.Address + ">"
+			before, behind = " <", ">"
 		}
-		if i < len(list)-1 {
-			address += ","
+		if i == len(list)-1 {
+			comma = ""
 		}
-		f.add(address)
+		f.add(before, mailbox.Address, behind, comma)
 	}
 	return f.end(), nil
 }
@@ -120,7 +119,7 @@ func Words(name string, words ...string) (Field, error) {
 		if err := checkWord(word); err != nil {
 			return Field{}, err
 		}
-		f.add(" " + word)
+		f.add(" ", word)
 	}
 	return f.end(), nil
 }
@@ -128,8 +127,9 @@ func Words(name string, words ...string) (Field, error) {
 // Date makes a field of a date-time (RFC 5322, section 3.3).
 func Date(name string, t time.Time) Field {
 	f := newFolder(name)
-	_, offset := t.Zone() // in seconds, for which there is no place
-	t = t.In(time.FixedZone("", offset/60*60))
+	if _, offset := t.Zone(); offset%60 != 0 { // There is no place for seconds.
+		t = t.In(time.FixedZone("", offset/60*60))
+	}
 	f.add(t.Format(" Mon, 2 Jan 2006 15:04:05 -0700"))
 	return f.end()
 }
@@ -153,7 +153,7 @@ func Value(name, value string, params ...Param) (Field, error) {
 		if i == len(words)-1 {
 			end = ""
 		}
-		f.add(" " + word + end)
+		f.add(" ", word, end)
 	}
 	return f.end(), nil
 }
@@ -200,15 +200,22 @@ func newFolder(name string) folder {
 // fieldRoom is enough for most fields.
 const fieldRoom = 128
 
-// add puts a word on this line or the next. The first stays beside the name:
+// add puts a word, in pieces, on this line or the next. The first stays beside the name:
 // some readers take a field whose first line is empty for an empty field.
-func (f *folder) add(word string) {
-	if !f.first && f.column+len(word) > maxLine && strings.Trim(word, " ") != "" {
+func (f *folder) add(pieces ...string) {
+	length, isBlank := 0, true
+	for _, piece := range pieces {
+		length += len(piece)
+		isBlank = isBlank && strings.Trim(piece, " ") == ""
+	}
+	if !f.first && f.column+length > maxLine && !isBlank {
 		f.line = append(f.line, '\r', '\n')
 		f.column = 0
 	}
-	f.line = append(f.line, word...)
-	f.column += len(word)
+	for _, piece := range pieces {
+		f.line = append(f.line, piece...)
+	}
+	f.column += length
 	f.first = false
 }
 

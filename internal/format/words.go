@@ -36,10 +36,10 @@ func (f *folder) phrase(c Charset, name string) {
 	switch {
 	case !c.needsEncoding(name) && c.isAtoms(name):
 		for _, atom := range strings.Split(name, " ") {
-			f.add(" " + atom)
+			f.add(" ", atom)
 		}
 	case c.has(name) && !strings.Contains(name, "=?") && len(name) < maxLine-len(` ""`):
-		f.add(" " + quote(name))
+		f.add(" ", quote(name))
 	default:
 		f.encoded(name)
 	}
@@ -68,7 +68,7 @@ func (f *folder) encoded(text string) {
 			}
 			end += size
 		}
-		f.add(" " + encode(text[:end]))
+		f.add(" ", encode(text[:end]))
 		text = text[end:]
 	}
 }
