@@ -176,16 +176,16 @@ func (a *attachment) part() (*format.Part, error) {
 		mediaType, params = "application/octet-stream", nil
 	}
 	var f fields
-	f.of(a.field + ".Type").take(format.Value("Content-Type", mediaType, sorted(params)...))
-	f.list = append(f.list, encodings[encoding])
+	f.of(a.field + ".Type").take(format.Value(f.list, "Content-Type", mediaType, sorted(params)...))
+	f.list = f.list.With(encodings[encoding])
 	if a.disposition != "" {
-		f.of(a.field + ".Name").take(format.Value("Content-Disposition", a.disposition, format.Param{Name: "filename", Value: a.Name}))
+		f.of(a.field + ".Name").take(format.Value(f.list, "Content-Disposition", a.disposition, format.Param{Name: "filename", Value: a.Name}))
 	}
 	if a.ContentID != "" {
 		f.identifier(a.field+".ContentID", "Content-ID", a.ContentID)
 	}
 	if a.Description != "" {
-		f.of(a.field + ".Description").take(format.ASCII.Text("Content-Description", a.Description))
+		f.of(a.field + ".Description").take(format.ASCII.Text(f.list, "Content-Description", a.Description))
 	}
 	return &format.Part{Fields: f.list, Content: a.write, Size: a.encodedSize()}, f.err
 }

@@ -105,10 +105,10 @@ func (d *draft) tree(m *Message, each func(*attachment) error) error {
 			return err
 		}
 		inUTF8 := *whole
-		inUTF8.Fields = append(header, whole.Fields...)
+		inUTF8.Fields = header.With(whole.Fields)
 		d.inUTF8 = &inUTF8
 	}
-	whole.Fields = append(header, whole.Fields...)
+	whole.Fields = header.With(whole.Fields)
 	d.body = whole
 	return nil
 }
@@ -189,30 +189,19 @@ func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
 
 // textPart makes a part of text in UTF-8.
 func textPart(field, mediaType string, body format.TextBody, params ...format.Param) (*format.Part, error) {
-	contentType, ok := textTypes[mediaType]
-	var err error
-	if !ok || params != nil {
-		contentType, err = format.Value("Content-Type", mediaType, append(params, utf8Charset)...)
-	}
+	contentType, err := format.Value(format.Fields{}, "Content-Type", mediaType, append(params, format.Param{Name: "charset", Value: "utf-8"})...)
 	if err != nil {
 		return nil, &FieldError{field, err}
 	}
-	return &format.Part{Fields: []format.Field{contentType, encodings[body.Encoding]}, Content: body.Write, Size: body.Len()}, nil
+	return &format.Part{Fields: contentType.With(encodings[body.Encoding]), Content: body.Write, Size: body.Len()}, nil
 }
 
-// What many messages have is spelled once.
-var (
-	utf8Charset = format.Param{Name: "charset", Value: "utf-8"}
-	textTypes   = map[string]format.Field{
-		"text/plain": constant(format.Value("Content-Type", "text/plain", utf8Charset)),
-		"text/html":  constant(format.Value("Content-Type", "text/html", utf8Charset)),
-	}
-	encodings = map[string]format.Field{
-		format.SevenBit:        constant(format.Words("Content-Transfer-Encoding", format.SevenBit)),
-		format.QuotedPrintable: constant(format.Words("Content-Transfer-Encoding", format.QuotedPrintable)),
-		format.Base64:          constant(format.Words("Content-Transfer-Encoding", format.Base64)),
-	}
-)
+// encodings are the fields that say how content is encoded.
+var encodings = map[string]format.Fields{
+	format.SevenBit:        constant(format.Words(format.Fields{}, "Content-Transfer-Encoding", format.SevenBit)),
+	format.QuotedPrintable: constant(format.Words(format.Fields{}, "Content-Transfer-Encoding", format.QuotedPrintable)),
+	format.Base64:          constant(format.Words(format.Fields{}, "Content-Transfer-Encoding", format.Base64)),
+}
 
 // multipart joins parts to a multipart of a subtype; one part stays as it is.
 func (d *draft) multipart(subtype string, first *format.Part, others []*format.Part) *format.Part {
@@ -224,8 +213,8 @@ func (d *draft) multipart(subtype string, first *format.Part, others []*format.P
 	if subtype == "related" { // RFC 2387, section 3.1 requires the type of the root.
 		params = append(params, format.Param{Name: "type", Value: "text/html"})
 	}
-	contentType := constant(format.Value("Content-Type", "multipart/"+subtype, params...)) // and a digest
-	return &format.Part{Fields: []format.Field{contentType}, Boundary: boundary, Parts: append([]*format.Part{first}, others...)}
+	contentType := constant(format.Value(format.Fields{}, "Content-Type", "multipart/"+subtype, params...)) // and a digest
+	return &format.Part{Fields: contentType, Boundary: boundary, Parts: append([]*format.Part{first}, others...)}
 }
 
 // boundary begins every boundary of the message. It follows from the

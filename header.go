@@ -49,9 +49,9 @@ func (a AutoSubmitted) String() string {
 
 // header makes the fields of the message. Bcc is checked with the others, and
 // not among them.
-func (m *Message) header(charset format.Charset) ([]format.Field, error) {
-	f := fields{charset: charset, list: make([]format.Field, 0, 12)}
-	f.of("Date").take(format.Date("Date", m.Date), nil)
+func (m *Message) header(charset format.Charset) (format.Fields, error) {
+	f := fields{charset: charset}
+	f.list = format.Date(f.list, "Date", m.Date)
 	f.address("From", m.From)
 	if m.Sender != nil {
 		f.address("Sender", *m.Sender)
@@ -63,7 +63,7 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	f.identifiers("InReplyTo", "In-Reply-To", m.InReplyTo...)
 	f.identifiers("References", "References", m.References...)
 	if m.Subject != "" {
-		f.of("Subject").take(f.charset.Text("Subject", m.Subject))
+		f.of("Subject").take(f.charset.Text(f.list, "Subject", m.Subject))
 	}
 	f.importance(m.Importance)
 	f.word("AutoSubmitted", "Auto-Submitted", int(m.AutoSubmitted), "auto-generated", "auto-replied")
@@ -71,7 +71,7 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 	for i, field := range m.Header {
 		f.further(fmt.Sprintf("Header[%d]", i), field)
 	}
-	f.list = append(f.list, mimeVersion)
+	f.list = f.list.With(mimeVersion)
 	if len(m.Bcc) > 0 {
 		hidden := fields{charset: charset}
 		hidden.addresses("Bcc", "Bcc", m.Bcc)
@@ -81,14 +81,14 @@ func (m *Message) header(charset format.Charset) ([]format.Field, error) {
 }
 
 // mimeVersion is the same in every message.
-var mimeVersion = constant(format.Words("MIME-Version", "1.0"))
+var mimeVersion = constant(format.Words(format.Fields{}, "MIME-Version", "1.0"))
 
-// constant is a field that nobody's input is in.
-func constant(field format.Field, err error) format.Field {
+// constant are fields that nobody's input is in.
+func constant(fields format.Fields, err error) format.Fields {
 	if err != nil {
 		panic(err) // unreachable
 	}
-	return field
+	return fields
 }
 
 // shownTo is To, or a group that says that nobody is shown: a message without To
@@ -104,7 +104,7 @@ func (m *Message) shownTo() []Address {
 // field of Message that it comes from.
 type fields struct {
 	charset format.Charset
-	list    []format.Field
+	list    format.Fields
 	err     error
 }
 
@@ -117,10 +117,10 @@ type slot struct {
 
 func (f *fields) of(source string) slot { return slot{f, source} }
 
-// take adds the field, or keeps its error.
-func (s slot) take(field format.Field, err error) {
+// take takes the fields with the one that was added, or keeps the error.
+func (s slot) take(list format.Fields, err error) {
 	s.fields.fail(s.source, err)
-	s.fields.list = append(s.fields.list, field)
+	s.fields.list = list
 }
 
 // fail keeps the first error; nil is none.
@@ -136,7 +136,7 @@ func (f *fields) word(source, name string, value int, words ...string) {
 	case value > len(words):
 		f.fail(source, fmt.Errorf("%d is none of its constants", value))
 	case value > 0:
-		f.of(source).take(format.Words(name, words[value-1]))
+		f.of(source).take(format.Words(f.list, name, words[value-1]))
 	}
 }
 
@@ -191,16 +191,16 @@ func (f *fields) further(source string, field HeaderField) {
 	case err != nil:
 		f.fail(source, err)
 	case slices.Contains(structured, name):
-		f.of(source).take(format.Structured(field.Name, field.Value))
+		f.of(source).take(format.Structured(f.list, field.Name, field.Value))
 	default:
-		f.of(source).take(f.charset.Text(field.Name, field.Value))
+		f.of(source).take(f.charset.Text(f.list, field.Name, field.Value))
 	}
 }
 
 func (f *fields) address(name string, address Address) {
 	mailbox, err := spellMailbox(f.charset, address)
 	f.fail(name, err)
-	f.of(name).take(f.charset.Mailboxes(name, []format.Mailbox{mailbox}))
+	f.of(name).take(f.charset.Mailboxes(f.list, name, []format.Mailbox{mailbox}))
 }
 
 // addresses adds an address field, if there is any address.
@@ -223,7 +223,7 @@ func (f *fields) addresses(source, name string, list []Address) {
 			f.fail(fmt.Sprintf("%s[%d]", source, i), err)
 		}
 	}
-	f.of(source).take(f.charset.Mailboxes(name, mailboxes))
+	f.of(source).take(f.charset.Mailboxes(f.list, name, mailboxes))
 }
 
 // spellMailbox spells an address. One that has no form in ASCII becomes a group without
@@ -259,7 +259,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 		words = append(words, "<"+id+">")
 	}
 	if len(list) > 0 {
-		f.of(source).take(format.Words(name, words...))
+		f.of(source).take(format.Words(f.list, name, words...))
 	}
 }
 
@@ -267,7 +267,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 func (f *fields) identifier(source, name, id string) {
 	id = withoutBrackets(id)
 	f.fail(source, checkIdentifier(id))
-	f.of(source).take(format.Words(name, "<"+id+">"))
+	f.of(source).take(format.Words(f.list, name, "<"+id+">"))
 }
 
 // checkIdentifier checks an identifier that is made here: RFC 5322, section 3.6.4,

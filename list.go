@@ -55,7 +55,7 @@ func (l List) clone() List {
 func (f *fields) mailingList(l List) {
 	switch {
 	case l.ID != "":
-		f.of("List.ID").take(f.charset.ListID(l.Name, l.ID))
+		f.of("List.ID").take(f.charset.ListID(f.list, l.Name, l.ID))
 	case l.Name != "":
 		f.fail("List.Name", errors.New("is shown beside an ID, and there is none"))
 	}
@@ -87,7 +87,7 @@ func (f *fields) listURLs(field listField) {
 		}
 		words = append(words, u)
 	}
-	f.of(source).take(format.Words("List-"+field.name, words...))
+	f.of(source).take(format.Words(f.list, "List-"+field.name, words...))
 }
 
 // isURL tells whether s is an absolute URL that can stand in a header field.
@@ -108,5 +108,5 @@ func (f *fields) oneClick(urls []string) {
 	if len(web) != 1 || !strings.HasPrefix(web[0], "https:") { // RFC 8058, section 3.1.
 		f.fail("List.OneClick", fmt.Errorf("needs one https URL in Unsubscribe, and no other of http or https; there are %d", len(web)))
 	}
-	f.of("List.OneClick").take(format.Words("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+	f.of("List.OneClick").take(format.Words(f.list, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
 }

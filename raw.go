@@ -163,7 +163,7 @@ func (e *Envelope) fillFrom(header []byte) error {
 // fieldsIn reads the header of a ready message.
 func fieldsIn(header []byte) (mail.Header, error) {
 	fields := mail.Header{}
-	for name, field := range format.Fields(header) {
+	for name, field := range format.EachField(header) {
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		switch {
 		case strings.HasPrefix(name, "Resent-"):

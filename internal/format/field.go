@@ -28,9 +28,13 @@ const (
 	UTF8  Charset = true  // as it is, which needs SMTPUTF8 (RFC 6532)
 )
 
-// Field is one header field as it is written: folded, ending in CRLF. Fields
-// are made only by the functions below, none of which lets a control through.
-type Field struct{ raw []byte }
+// Fields are header fields as they are written: each folded, and ending in CRLF. They
+// are made only by the functions below, none of which lets a control through. Each adds
+// one field to those that it is given, of which there may be none, and returns them all.
+type Fields struct{ raw []byte }
+
+// With returns the fields with others behind them.
+func (f Fields) With(others Fields) Fields { return Fields{append(f.raw, others.raw...)} }
 
 // Mailbox is a display name, which may be empty, and an address that is
 // already spelled as in an envelope, or EmptyGroup.
@@ -41,10 +45,10 @@ type Mailbox struct{ Name, Address string }
 const EmptyGroup = ":;"
 
 // Text makes an unstructured field such as Subject.
-func (c Charset) Text(name, value string) (Field, error) {
-	f := newFolder(name)
+func (c Charset) Text(to Fields, name, value string) (Fields, error) {
+	f := newFolder(to, name)
 	if err := CheckText(value); err != nil {
-		return Field{}, err
+		return to, err
 	}
 	if c.needsEncoding(value) {
 		f.encoded(value)
@@ -56,22 +60,22 @@ func (c Charset) Text(name, value string) (Field, error) {
 
 // Structured makes a field whose grammar is not known here: its text is ASCII, and
 // stays as it is.
-func Structured(name, value string) (Field, error) {
-	f := newFolder(name)
+func Structured(to Fields, name, value string) (Fields, error) {
+	f := newFolder(to, name)
 	value = strings.Trim(value, " ")
 	if !isPrintable(value) || longestWord(value) > maxWord || strings.Contains(value, strings.Repeat(" ", maxLine)) {
-		return Field{}, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
+		return to, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
 	}
 	f.text(value)
 	return f.end(), nil
 }
 
 // Mailboxes makes an address field such as To; an empty list makes no sense.
-func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
-	f := newFolder(name)
+func (c Charset) Mailboxes(to Fields, name string, list []Mailbox) (Fields, error) {
+	f := newFolder(to, name)
 	for i, mailbox := range list {
 		if err := CheckText(mailbox.Name + mailbox.Address); err != nil {
-			return Field{}, err
+			return to, err
 		}
 		before, behind, comma := " ", "", ","
 		switch {
@@ -96,13 +100,13 @@ func (c Charset) Mailboxes(name string, list []Mailbox) (Field, error) {
 
 // ListID makes the field that names a mailing list (RFC 2919); the description
 // may be empty.
-func (c Charset) ListID(description, id string) (Field, error) {
-	f := newFolder("List-Id")
+func (c Charset) ListID(to Fields, description, id string) (Fields, error) {
+	f := newFolder(to, "List-Id")
 	if err := CheckText(description); err != nil {
-		return Field{}, err
+		return to, err
 	}
 	if !IsDotAtom(id) || !strings.Contains(id, ".") || len(id) > 255 {
-		return Field{}, fmt.Errorf("%q is no list identifier such as news.example.com", id)
+		return to, fmt.Errorf("%q is no list identifier such as news.example.com", id)
 	}
 	if description != "" {
 		f.phrase(c, description)
@@ -113,11 +117,11 @@ func (c Charset) ListID(description, id string) (Field, error) {
 
 // Words makes a structured field of words that stand in no need of quoting,
 // such as message identifiers; it is folded between them.
-func Words(name string, words ...string) (Field, error) {
-	f := newFolder(name)
+func Words(to Fields, name string, words ...string) (Fields, error) {
+	f := newFolder(to, name)
 	for _, word := range words {
 		if err := checkWord(word); err != nil {
-			return Field{}, err
+			return to, err
 		}
 		f.add(" ", word)
 	}
@@ -125,8 +129,8 @@ func Words(name string, words ...string) (Field, error) {
 }
 
 // Date makes a field of a date-time (RFC 5322, section 3.3).
-func Date(name string, t time.Time) Field {
-	f := newFolder(name)
+func Date(to Fields, name string, t time.Time) Fields {
+	f := newFolder(to, name)
 	if _, offset := t.Zone(); offset%60 != 0 { // There is no place for seconds.
 		t = t.In(time.FixedZone("", offset/60*60))
 	}
@@ -136,16 +140,16 @@ func Date(name string, t time.Time) Field {
 
 // Value makes a MIME field of a value and its parameters (RFC 2045, section
 // 5.1, and RFC 2231).
-func Value(name, value string, params ...Param) (Field, error) {
-	f := newFolder(name)
+func Value(to Fields, name, value string, params ...Param) (Fields, error) {
+	f := newFolder(to, name)
 	if err := checkWord(value); err != nil {
-		return Field{}, err
+		return to, err
 	}
 	words := append(make([]string, 0, 4), value)
 	for _, param := range params {
 		var err error
 		if words, err = param.spell(words); err != nil {
-			return Field{}, err
+			return to, err
 		}
 	}
 	for i, word := range words {
@@ -184,21 +188,25 @@ func checkWord(s string) error {
 	return nil
 }
 
-// folder lays words out in lines. A word is whitespace, at which the line can
-// be folded, and what follows it; unfolding restores exactly what was added.
+// folder lays words out in lines, behind those of other fields. A word is whitespace, at
+// which the line can be folded, and what follows it; unfolding restores exactly what
+// was added.
 type folder struct {
 	line   []byte
 	column int
 	first  bool
 }
 
-func newFolder(name string) folder {
-	line := append(make([]byte, 0, fieldRoom), name...)
-	return folder{line: append(line, ':'), column: len(name) + 1, first: true}
+func newFolder(to Fields, name string) folder {
+	line := to.raw
+	if line == nil {
+		line = make([]byte, 0, fieldsRoom)
+	}
+	return folder{line: append(append(line, name...), ':'), column: len(name) + 1, first: true}
 }
 
-// fieldRoom is enough for most fields.
-const fieldRoom = 128
+// fieldsRoom is enough for the fields of most messages.
+const fieldsRoom = 256
 
 // add puts a word, in pieces, on this line or the next. The first stays beside the name:
 // some readers take a field whose first line is empty for an empty field.
@@ -219,7 +227,7 @@ func (f *folder) add(pieces ...string) {
 	f.first = false
 }
 
-func (f *folder) end() Field { return Field{append(f.line, '\r', '\n')} }
+func (f *folder) end() Fields { return Fields{append(f.line, '\r', '\n')} }
 
 // text adds text that stays as it is, word by word.
 func (f *folder) text(value string) {

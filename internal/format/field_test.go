@@ -24,7 +24,7 @@ func TestText(t *testing.T) {
 		strings.Repeat("word ", 20) + "end": "Subject: " + strings.Repeat("word ", 12) + "word\r\n" +
 			" " + strings.Repeat("word ", 7) + "end\r\n",
 	} {
-		field, err := format.ASCII.Text("Subject", value)
+		field, err := format.ASCII.Text(format.Fields{}, "Subject", value)
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", value, got, err, want)
 		}
@@ -44,7 +44,7 @@ func TestMailboxes(t *testing.T) {
 		"=?utf-8?q?x?=": "To: =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?= <a@b>\r\n",
 		`back\slash`:    "To: \"back\\\\slash\" <a@b>\r\n",
 	} {
-		field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{Name: name, Address: "a@b"}})
+		field, err := format.ASCII.Mailboxes(format.Fields{}, "To", []format.Mailbox{{Name: name, Address: "a@b"}})
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
 		}
@@ -61,7 +61,7 @@ func TestUTF8(t *testing.T) {
 		"a" + strings.Repeat(" \u00a0", 40) + " b": "Subject: a" + strings.Repeat(" \u00a0", 22) + "\r\n" + strings.Repeat(" \u00a0", 18) + " b\r\n",
 		strings.Repeat("größer ", 10) + "end":      "Subject: " + strings.Repeat("größer ", 6) + "größer\r\n " + strings.Repeat("größer ", 3) + "end\r\n",
 	} {
-		field, err := format.UTF8.Text("Subject", value)
+		field, err := format.UTF8.Text(format.Fields{}, "Subject", value)
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", value, got, err, want)
 		}
@@ -71,7 +71,7 @@ func TestUTF8(t *testing.T) {
 		"Müller, Jörg": "To: \"Müller, Jörg\" <a@b>\r\n",
 		"=?x":          "To: =?utf-8?b?PT94?= <a@b>\r\n",
 	} {
-		field, err := format.UTF8.Mailboxes("To", []format.Mailbox{{Name: name, Address: "a@b"}})
+		field, err := format.UTF8.Mailboxes(format.Fields{}, "To", []format.Mailbox{{Name: name, Address: "a@b"}})
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
 		}
@@ -80,7 +80,7 @@ func TestUTF8(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	t.Parallel()
-	field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{"undisclosed-recipients", format.EmptyGroup}, {"A, B", format.EmptyGroup}, {"", "a@b"}, {"Ü", format.EmptyGroup}})
+	field, err := format.ASCII.Mailboxes(format.Fields{}, "To", []format.Mailbox{{"undisclosed-recipients", format.EmptyGroup}, {"A, B", format.EmptyGroup}, {"", "a@b"}, {"Ü", format.EmptyGroup}})
 	want := "To: undisclosed-recipients:;, \"A, B\":;, a@b, =?utf-8?q?=C3=9C?= :;\r\n"
 	if got := spell(field); err != nil || got != want {
 		t.Errorf("spelled %q, %v; want %q", got, err, want)
@@ -92,7 +92,7 @@ func TestFoldedGroup(t *testing.T) {
 	t.Parallel()
 	for length := range 100 {
 		for _, name := range []string{strings.Repeat("a", length+1), strings.Repeat("b, ", length/3) + "c", strings.Repeat("ü", length+1)} {
-			field, err := format.ASCII.Mailboxes("To", []format.Mailbox{{name, format.EmptyGroup}, {"", "a@b"}, {name, format.EmptyGroup}})
+			field, err := format.ASCII.Mailboxes(format.Fields{}, "To", []format.Mailbox{{name, format.EmptyGroup}, {"", "a@b"}, {name, format.EmptyGroup}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +108,7 @@ func TestFoldedGroup(t *testing.T) {
 func TestLongFieldName(t *testing.T) {
 	t.Parallel()
 	for length := range 76 {
-		field, err := format.ASCII.Text(strings.Repeat("X", length+1), strings.Repeat("é und ", 40)+"é")
+		field, err := format.ASCII.Text(format.Fields{}, strings.Repeat("X", length+1), strings.Repeat("é und ", 40)+"é")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,13 +124,13 @@ func TestListID(t *testing.T) {
 		"A, B":      "List-Id: \"A, B\" <news.example.com>\r\n",
 		"Übersicht": "List-Id: =?utf-8?q?=C3=9Cbersicht?= <news.example.com>\r\n",
 	} {
-		field, err := format.ASCII.ListID(description, "news.example.com")
+		field, err := format.ASCII.ListID(format.Fields{}, description, "news.example.com")
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", description, got, err, want)
 		}
 	}
 	for _, id := range []string{"", "news", ".news", "news.", "a..b", "a b.c", "a.b>", "ü.example", "a.b\r\n", "a." + strings.Repeat("b", 254)} {
-		if field, err := format.ASCII.ListID("", id); err == nil {
+		if field, err := format.ASCII.ListID(format.Fields{}, "", id); err == nil {
 			t.Errorf("%q became %q", id, spell(field))
 		}
 	}
@@ -139,13 +139,13 @@ func TestListID(t *testing.T) {
 func TestStructured(t *testing.T) {
 	t.Parallel()
 	value := `"Doe,  Ann" <ann@example.com>, =?utf-8?q?J=C3=B6rg?= <joerg@example.com>, "x" <eve@example.com>`
-	field, err := format.Structured("Errors-To", value)
+	field, err := format.Structured(format.Fields{}, "Errors-To", value)
 	want := "Errors-To: \"Doe,  Ann\" <ann@example.com>, =?utf-8?q?J=C3=B6rg?=\r\n <joerg@example.com>, \"x\" <eve@example.com>\r\n"
 	if got := spell(field); err != nil || got != want {
 		t.Errorf("spelled %q, %v; want %q", got, err, want)
 	}
 	for _, hostile := range []string{"ü", "a\r\nb", "a\tb", "\x00", strings.Repeat("x", 901)} {
-		if field, err := format.Structured("X", hostile); err == nil {
+		if field, err := format.Structured(format.Fields{}, "X", hostile); err == nil {
 			t.Errorf("%.20q became %q", hostile, spell(field))
 		}
 	}
@@ -164,7 +164,7 @@ func TestValue(t *testing.T) {
 		`a"b\c.txt`:             "Content-Disposition: attachment; filename=\"a\\\"b\\\\c.txt\"\r\n",
 		"Übersicht.pdf":         "Content-Disposition: attachment; filename*=utf-8''%C3%9Cbersicht.pdf;\r\n filename=\"_bersicht.pdf\"\r\n",
 	} {
-		field, err := format.Value("Content-Disposition", "attachment", format.Param{Name: "filename", Value: name})
+		field, err := format.Value(format.Fields{}, "Content-Disposition", "attachment", format.Param{Name: "filename", Value: name})
 		if got := spell(field); err != nil || got != want {
 			t.Errorf("%q was spelled %q, %v; want %q", name, got, err, want)
 		}
@@ -174,11 +174,11 @@ func TestValue(t *testing.T) {
 func TestDate(t *testing.T) {
 	t.Parallel()
 	when := time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -9000))
-	if got, want := spell(format.Date("Date", when)), "Date: Tue, 3 Feb 2026 04:05:06 -0230\r\n"; got != want {
+	if got, want := spell(format.Date(format.Fields{}, "Date", when)), "Date: Tue, 3 Feb 2026 04:05:06 -0230\r\n"; got != want {
 		t.Errorf("spelled %q, want %q", got, want)
 	}
 	when = when.In(time.FixedZone("", 3208)) // as local mean time once was
-	if got, want := spell(format.Date("Date", when)), "Date: Tue, 3 Feb 2026 07:28:06 +0053\r\n"; got != want {
+	if got, want := spell(format.Date(format.Fields{}, "Date", when)), "Date: Tue, 3 Feb 2026 07:28:06 +0053\r\n"; got != want {
 		t.Errorf("spelled %q, want %q", got, want)
 	}
 }
@@ -186,13 +186,13 @@ func TestDate(t *testing.T) {
 func TestFieldsRefuse(t *testing.T) {
 	t.Parallel()
 	for _, hostile := range []string{"a\r\nBcc: x", "a\nb", "a\rb", "a\x00", "a\x1b[2J", "a\x7f", "a\u0085b", "a\xff"} {
-		_, text := format.ASCII.Text("Subject", hostile)
-		_, name := format.ASCII.Mailboxes("To", []format.Mailbox{{Name: hostile, Address: "a@b"}})
-		_, address := format.ASCII.Mailboxes("To", []format.Mailbox{{Address: hostile}})
-		_, word := format.Words("References", hostile)
-		_, value := format.Value("Content-Type", hostile)
-		_, param := format.Value("Content-Type", "text/plain", format.Param{Name: "charset", Value: hostile})
-		_, paramName := format.Value("Content-Type", "text/plain", format.Param{Name: hostile, Value: "x"})
+		_, text := format.ASCII.Text(format.Fields{}, "Subject", hostile)
+		_, name := format.ASCII.Mailboxes(format.Fields{}, "To", []format.Mailbox{{Name: hostile, Address: "a@b"}})
+		_, address := format.ASCII.Mailboxes(format.Fields{}, "To", []format.Mailbox{{Address: hostile}})
+		_, word := format.Words(format.Fields{}, "References", hostile)
+		_, value := format.Value(format.Fields{}, "Content-Type", hostile)
+		_, param := format.Value(format.Fields{}, "Content-Type", "text/plain", format.Param{Name: "charset", Value: hostile})
+		_, paramName := format.Value(format.Fields{}, "Content-Type", "text/plain", format.Param{Name: hostile, Value: "x"})
 		for i, err := range []error{text, name, address, word, value, param, paramName} {
 			if err == nil {
 				t.Errorf("%q passed, in place %d", hostile, i)
@@ -209,7 +209,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, charset := range []format.Charset{format.ASCII, format.UTF8} {
-			field, err := charset.Text("Subject", value)
+			field, err := charset.Text(format.Fields{}, "Subject", value)
 			if err != nil {
 				if format.CheckText(value) == nil {
 					t.Fatalf("%q: %v", value, err)
@@ -230,7 +230,7 @@ func FuzzMailboxes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
 		for _, charset := range []format.Charset{format.ASCII, format.UTF8} {
-			field, err := charset.Mailboxes("To", []format.Mailbox{{first, "a@b"}, {second + ".", format.EmptyGroup}, {second, `"c>, d"@e`}})
+			field, err := charset.Mailboxes(format.Fields{}, "To", []format.Mailbox{{first, "a@b"}, {second + ".", format.EmptyGroup}, {second, `"c>, d"@e`}})
 			if err != nil {
 				return
 			}
@@ -257,7 +257,7 @@ func FuzzParam(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		field, err := format.Value("Content-Disposition", "attachment", format.Param{Name: "filename", Value: value})
+		field, err := format.Value(format.Fields{}, "Content-Disposition", "attachment", format.Param{Name: "filename", Value: value})
 		if err != nil {
 			return
 		}
@@ -270,7 +270,7 @@ func FuzzParam(f *testing.F) {
 }
 
 // readBack reads a field with net/mail and decodes it with mime.
-func readBack(t *testing.T, field format.Field, name string) string {
+func readBack(t *testing.T, field format.Fields, name string) string {
 	t.Helper()
 	message, err := mail.ReadMessage(strings.NewReader(spell(field) + "\r\n"))
 	if err != nil {
@@ -320,9 +320,9 @@ func isASCII(s string) bool {
 	return true
 }
 
-func spell(field format.Field) string {
+func spell(field format.Fields) string {
 	var b bytes.Buffer
-	part := format.Part{Fields: []format.Field{field}, Content: empty}
+	part := format.Part{Fields: field, Content: empty}
 	part.WriteTo(&b)
 	return strings.TrimSuffix(b.String(), "\r\n")
 }

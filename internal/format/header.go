@@ -34,9 +34,9 @@ func ReadHeader(r *bufio.Reader) (header []byte, err error) {
 	}
 }
 
-// Fields goes through the fields of a header, with their names in lower case; what
+// EachField goes through the fields of a header, with their names in lower case; what
 // is no field, as the empty line at the end, has none.
-func Fields(header []byte) iter.Seq2[string, []byte] {
+func EachField(header []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for start := 0; start < len(header); {
 			end := start
@@ -68,7 +68,7 @@ func fieldName(field []byte) string {
 // and names that look like others.
 func CheckHeader(header []byte) error {
 	first := true
-	for name := range Fields(header) {
+	for name := range EachField(header) {
 		isOdd := strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
 		switch {
 		case first && (name == "" || isOdd || strings.Contains(name, " ")):
@@ -89,7 +89,7 @@ func CheckHeader(header []byte) error {
 // that: it is refused as a part of the message.
 func WithoutBcc(header []byte) []byte {
 	shown := make([]byte, 0, len(header))
-	for name, field := range Fields(header) {
+	for name, field := range EachField(header) {
 		isHidden := name == "bcc" || name == "resent-bcc"
 		if !isHidden || bytes.Count(field, []byte("\r")) > bytes.Count(field, []byte("\r\n")) {
 			shown = append(shown, field...)
@@ -107,7 +107,7 @@ func FieldValue(field []byte) string {
 // MessageID returns what the message with a header is called, without brackets; it
 // may be empty.
 func MessageID(header []byte) string {
-	for name, field := range Fields(header) {
+	for name, field := range EachField(header) {
 		if name == "message-id" {
 			_, id, _ := strings.Cut(FieldValue(field), "<")
 			id, _, closed := strings.Cut(id, ">")

@@ -5,7 +5,7 @@ import "io"
 // Part is an entity (RFC 2045, section 2.4): header fields in their order, and
 // either content or the parts of a multipart between boundaries.
 type Part struct {
-	Fields   []Field
+	Fields   Fields
 	Boundary string
 	Parts    []*Part
 	Content  func(io.Writer) error // nil for a multipart
@@ -15,10 +15,7 @@ type Part struct {
 // Len returns how many octets WriteTo writes, unless the size of a content is
 // not known. It is arithmetic: nothing is read.
 func (p *Part) Len() (n int64, known bool) {
-	for _, field := range p.Fields {
-		n += int64(len(field.raw))
-	}
-	n += int64(len("\r\n"))
+	n = int64(len(p.Fields.raw) + len("\r\n"))
 	if p.Content != nil {
 		return n + p.Size, p.Size >= 0
 	}
@@ -42,9 +39,7 @@ func (p *Part) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (p *Part) write(w *counter) {
-	for _, field := range p.Fields {
-		w.Write(field.raw)
-	}
+	w.Write(p.Fields.raw)
 	w.text("\r\n")
 	switch {
 	case w.err != nil:

@@ -160,14 +160,14 @@ func FuzzFields(f *testing.F) {
 	f.Add([]byte(" x\nBcc:\rX: y\n"))
 	f.Fuzz(func(t *testing.T, header []byte) {
 		var all []byte
-		for _, field := range format.Fields(header) {
+		for _, field := range format.EachField(header) {
 			all = append(all, field...)
 		}
 		if !bytes.Equal(all, header) {
 			t.Errorf("%q became %q", header, all)
 		}
 		got := format.WithoutBcc(header)
-		for name := range format.Fields(got) {
+		for name := range format.EachField(got) {
 			if name == "bcc" && bytes.Count(got, []byte("\r")) == bytes.Count(got, []byte("\r\n")) {
 				t.Errorf("%q is shown as %q", header, got)
 			}
