@@ -45,6 +45,7 @@ func servers() []*server {
 		{name: "Exim", version: "exim4-daemon-heavy", program: "exim", host: "exim", mail: "exim", defers: true, reports: true},
 		{name: "OpenSMTPD", version: "opensmtpd", program: "opensmtpd", host: "opensmtpd", mail: "opensmtpd", reports: true},
 		{name: "Sendmail", version: "sendmail-bin", program: "sendmail", host: "sendmail", mail: "sendmail", defers: true, reports: true},
+		{name: "Courier", version: "courier-mta", program: "courier", host: "courier", mail: "courier", defers: true, reports: true},
 		{name: "Dovecot submission", version: "dovecot-core", host: "dovecot", mail: "postfix", mustLogin: true, defers: true, reports: true}, // It relays to Postfix.
 		{name: "aiosmtpd", version: "python3-aiosmtpd", program: "aiosmtpd", host: "aiosmtpd", mail: "aiosmtpd", defers: true},
 		{name: "Nodemailer smtp-server", version: "smtp-server", program: "nodemailer", host: "nodemailer", mail: "nodemailer", defers: true},
