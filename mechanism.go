@@ -124,8 +124,16 @@ func (h *hidden) Start() (string, []byte, error) { return h.start() }
 
 func (h *hidden) Next(challenge []byte) ([]byte, error) { return h.next(challenge) }
 
-// emptyResponse makes sure that an empty initial response is one, and not none.
+// emptyResponse makes sure that an empty initial response is one, and not none. Courier
+// takes it for none all the same, and asks for it by an empty challenge.
 type emptyResponse struct{ sasl.Client }
+
+func (c emptyResponse) Next(challenge []byte) ([]byte, error) {
+	if len(challenge) == 0 {
+		return []byte{}, nil
+	}
+	return c.Client.Next(challenge)
+}
 
 func (c emptyResponse) Start() (name string, initial []byte, err error) {
 	name, _, err = c.Client.Start()

@@ -394,7 +394,8 @@ func (c *Client) clear(ctx context.Context, next func() *outgoing) (ahead *trans
 // following makes the first transaction of the message that comes next. If that
 // has none, or cannot go behind another, its own turn will tell why.
 func (c *Client) following(next func() *outgoing) *transaction {
-	if next == nil || c.failure != nil || !c.pipelining() {
+	_, isCourier := c.Extension("XVERP=Courier") // It drops what it reads together with the end of data.
+	if next == nil || c.failure != nil || !c.pipelining() || isCourier {
 		return nil
 	}
 	o := next()

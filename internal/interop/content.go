@@ -165,11 +165,6 @@ func (t *trial) many(chunking bool) error {
 		return err
 	}
 	mailer.MaxConns = 2
-	if t.program == "courier" {
-		// It drops what it reads together with the end of data, where RFC 2920, section
-		// 3.1 lets the next MAIL be, and both sides would wait.
-		mailer.Options.Disable = []string{"PIPELINING"}
-	}
 	defer mailer.Close()
 	var sent []*smtp.Message
 	messages := func(yield func(*smtp.Message) bool) {
