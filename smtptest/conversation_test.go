@@ -332,7 +332,7 @@ func TestContent(t *testing.T) {
 			C! "BDAT 2 LAST\r\na\r"
 			S: 550 5.6.0`, "refused"},
 		{"no mixture", `
-			C! "BDAT 2\r\nab"
+			C: BDAT 0
 			S: 250
 			C: RCPT TO:<carol@example.org>
 			S: 503
@@ -489,13 +489,28 @@ func TestStrictSettings(t *testing.T) {
 			S: 250 2.0.0 1 octets
 			S: 550 5.6.0
 			S: 550 5.6.0
+			C: MAIL FROM:<>
+			C: DATA
+			S: 250
+			S: 503
+			C: BDAT 0
+			C: BDAT 0 LAST
 			C: NOOP
+			S: 503
 			S: 250`},
 		"too big, by chunks": {func(s *smtptest.Server) { s.MaxMessageBytes = 3 }, enveloped + `
 			C! "BDAT 2\r\nabBDAT 2\r\ncdBDAT 1 LAST\r\ne"
 			S: 250
 			S: 552 5.3.4
-			S: 503`},
+			S: 503
+			C: RCPT TO:<carol@example.org>
+			S: 503
+			C: MAIL FROM:<>
+			S: 503
+			C: RSET
+			C: MAIL FROM:<>
+			S: 250
+			S: 250`},
 		"too big, by lines": {func(s *smtptest.Server) { s.MaxMessageBytes = 3 }, enveloped + `
 			C: DATA
 			S: 354

@@ -135,7 +135,7 @@ func (s *session) applyFault(answer func()) {
 func (s *session) interrupt() {
 	s.fault, s.later = s.later, Fault{}
 	if refusal := s.fault.Refusal; refusal != nil {
-		s.mail.answered = true
+		s.mail.refused, s.mail.answered = refusal, true
 		s.refuse(refusal)
 	} else {
 		s.applyFault(func() {})

@@ -252,6 +252,30 @@ func TestLMTP(t *testing.T) {
 	}
 }
 
+// TestLMTPMidway: a content that is refused in its middle, or by its last chunk, has all
+// of its replies, for which a client would else wait.
+func TestLMTPMidway(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"DATA", "BDAT"} {
+		for after := range int64(2) {
+			synctest.Test(t, func(t *testing.T) {
+				server := inClear(func(s *smtptest.Server) {
+					s.LMTP, s.On = true, at(command, smtptest.Fault{After: after, Refusal: &smtptest.Refusal{Code: 552, Text: "no"}})
+				})
+				defer server.Close()
+				mailer := server.Mailer()
+				mailer.Options.Chunking = command == "BDAT"
+				defer mailer.Close()
+				began := time.Now()
+				result, err := mailer.Send(t.Context(), letter("bob@example.net", "carol@example.org"))
+				if outcomes(result) != "refused, refused" || time.Since(began) > 0 {
+					t.Errorf("%s after %d: %s, %v", command, after, outcomes(result), err)
+				}
+			})
+		}
+	}
+}
+
 // TestMechanisms: each of them takes the right credentials and no others.
 func TestMechanisms(t *testing.T) {
 	t.Parallel()

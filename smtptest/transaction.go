@@ -16,13 +16,14 @@ import (
 // transaction is a mail under way.
 type transaction struct {
 	Message
-	utf8     bool  // SMTPUTF8
-	chunked  bool  // a chunk has come
-	answered bool  // in the middle of the content
-	size     int64 // of the content so far
-	cr       bool  // its last octet was one
-	newline  bool  // its last two were CRLF
-	bare     bool  // a CR or LF stood alone
+	utf8     bool     // SMTPUTF8
+	chunked  bool     // a chunk has come
+	refused  *Refusal // why the content is not taken, whatever follows
+	answered bool     // that was said in its middle
+	size     int64    // of the content so far
+	cr       bool     // its last octet was one
+	newline  bool     // its last two were CRLF
+	bare     bool     // a CR or LF stood alone
 }
 
 var (
@@ -176,7 +177,7 @@ func (s *session) rcptTo(arg string) {
 
 // recipient reads RCPT.
 func (s *session) recipient(arg string) (r Recipient, refusal *Refusal) {
-	if s.mail == nil || s.mail.chunked {
+	if s.mail == nil || s.mail.chunked || s.mail.refused != nil {
 		return r, errSequence
 	}
 	params, refusal := s.parse("RCPT", arg, &r.Address)
@@ -231,7 +232,9 @@ func (s *session) maxRecipients() int {
 // mayHave tells why there can be no content now.
 func (s *session) mayHave(verb string) *Refusal {
 	switch {
-	case s.mail == nil, verb == "DATA" && (s.mail.chunked || s.mail.isBinary()):
+	case s.mail == nil, s.mail.refused != nil, verb == "DATA" && (s.mail.chunked || s.mail.isBinary()):
+		return errSequence
+	case len(s.mail.Recipients) == 0 && s.server.LMTP: // RFC 2033, section 4.2.
 		return errSequence
 	case len(s.mail.Recipients) == 0: // RFC 2920, section 3.1.
 		return &Refusal{554, [3]int{5, 5, 1}, "There are no valid recipients"}
@@ -277,7 +280,10 @@ func (s *session) bdat(arg string) {
 		refusal = s.mayHave("BDAT")
 	}
 	wanted := refusal == nil
-	answered := s.chunk(int64(size), wanted)
+	if wanted {
+		s.mail.chunked = true
+	}
+	s.chunk(int64(size), wanted)
 	if wanted && !isLast && !s.over {
 		refusal = s.mail.problem(s.server.maxBytes())
 	}
@@ -285,34 +291,44 @@ func (s *session) bdat(arg string) {
 	case s.over:
 	case s.isHasty(false):
 		s.outOfStep("BDAT")
-	case answered:
-		s.reset()
-	case refusal != nil:
-		s.reset()
-		s.refuse(refusal)
-	case isLast:
+	case wanted && isLast:
 		s.end()
+	case wanted && s.mail.answered:
+	case refusal != nil:
+		s.refuseChunk(refusal, isLast)
 	default:
 		s.reply(250, "2.0.0", fmt.Sprintf("%d octets", size))
 	}
 }
 
+// refuseChunk refuses one, and with it all until RSET (RFC 3030, section 2).
+func (s *session) refuseChunk(refusal *Refusal, isLast bool) {
+	replies := 1
+	if s.mail != nil {
+		s.mail.refused = refusal
+		if isLast && s.server.LMTP { // RFC 2033, section 4.3.
+			replies = len(s.mail.Recipients)
+		}
+	}
+	for ; replies > 0 && !s.over; replies-- {
+		s.refuse(refusal)
+	}
+}
+
 // chunk reads the octets of one, which may be answered on the way.
-func (s *session) chunk(size int64, wanted bool) (answered bool) {
+func (s *session) chunk(size int64, wanted bool) {
 	for size > 0 && !s.over {
 		if _, err := s.in.Peek(1); err != nil {
 			s.lost(err)
-			return false
+			return
 		}
 		octets, _ := s.in.Peek(int(min(size, int64(s.in.Buffered()))))
 		s.in.Discard(len(octets))
 		size -= int64(len(octets))
 		if wanted {
-			s.mail.chunked = true
 			s.take(octets)
 		}
 	}
-	return wanted && s.mail.answered
 }
 
 // take keeps octets of the content, as far as there is room.
@@ -337,6 +353,8 @@ func (s *session) take(octets []byte) {
 // problem is what is wrong with the content so far.
 func (t *transaction) problem(limit int64) *Refusal {
 	switch {
+	case t.refused != nil:
+		return t.refused
 	case t.size > limit:
 		return errTooBig
 	case t.bare && !t.isBinary(): // RFC 5321, section 2.3.8.
@@ -356,9 +374,6 @@ type ending struct {
 func (s *session) end() {
 	mail := s.mail
 	defer s.reset()
-	if mail.answered {
-		return
-	}
 	var endings []ending
 	accepted := mail.Message
 	accepted.Recipients = nil
@@ -374,6 +389,9 @@ func (s *session) end() {
 	var full *Refusal
 	if len(accepted.To) > 0 {
 		full = s.server.store(&accepted)
+	}
+	if mail.answered {
+		endings = endings[1:]
 	}
 	for _, ending := range endings {
 		s.fault = ending.fault
