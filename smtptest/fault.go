@@ -88,7 +88,9 @@ func (s *session) ask(command, address string) *Refusal {
 		return &Refusal{554, [3]int{5, 3, 5}, "smtptest: " + problem}
 	}
 	if fault.After > 0 {
-		s.later = *fault
+		if !s.mail.interrupted { // On is asked at each chunk.
+			s.later = *fault
+		}
 		return nil
 	}
 	s.fault = *fault
@@ -133,9 +135,9 @@ func (s *session) applyFault(answer func()) {
 // interrupt does what goes wrong in the middle of content, to which a refusal is then
 // the only answer.
 func (s *session) interrupt() {
-	s.fault, s.later = s.later, Fault{}
+	s.fault, s.later, s.mail.interrupted = s.later, Fault{}, true
 	if refusal := s.fault.Refusal; refusal != nil {
-		s.mail.refused, s.mail.answered = refusal, true
+		s.mail.refused = refusal
 		s.refuse(refusal)
 	} else {
 		s.applyFault(func() {})

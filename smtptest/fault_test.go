@@ -96,6 +96,27 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestDelayMidway: what goes wrong after so many octets does so once, of however many chunks
+// they are.
+func TestDelayMidway(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"DATA", "BDAT"} {
+		synctest.Test(t, func(t *testing.T) {
+			server := inClear(func(s *smtptest.Server) { s.On = at(command, smtptest.Fault{After: 50_000, Delay: time.Minute}) })
+			defer server.Close()
+			mailer := server.Mailer()
+			mailer.Options.Chunking = command == "BDAT"
+			defer mailer.Close()
+			m := letter("bob@example.net")
+			m.Attachments = []smtp.File{smtp.FileBytes("data.bin", make([]byte, 200_000))}
+			began := time.Now()
+			if _, err := mailer.Send(t.Context(), m); err != nil || time.Since(began) != time.Minute {
+				t.Errorf("%s: it took %v: %v", command, time.Since(began), err)
+			}
+		})
+	}
+}
+
 // TestStartTLSFaults: STARTTLS that is refused, answered by somebody in between, or
 // not answered at all.
 func TestStartTLSFaults(t *testing.T) {

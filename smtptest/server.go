@@ -54,7 +54,7 @@ type Server struct {
 	Withhold []string
 
 	// On, if not nil, is asked at each step what goes wrong there; nil: nothing. It may
-	// be called by several sessions at once, and Close waits for it.
+	// be called by several sessions at once. Close waits for it: it must not call Close.
 	On func(Step) *Fault
 
 	MaxMessageBytes int64 // zero: 32 MiB
@@ -90,7 +90,8 @@ type TB interface {
 }
 
 // NewServer starts a server with the settings that configure makes, if given.
-// It is closed when the test ends.
+// It is closed when the test ends. It uses the network: a bubble of testing/synctest
+// wants a Server that is not started, see DialContext.
 func NewServer(tb TB, configure ...func(*Server)) *Server {
 	tb.Helper()
 	s := &Server{}
@@ -144,12 +145,16 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// accept takes connections while there is room for their sessions.
+// accept takes connections, of which each waits until there is room for its session.
 func (s *Server) accept(listener net.Listener) {
-	for s.enter(context.Background()) == nil {
+	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return // Close has closed it.
+		}
+		if s.enter(context.Background()) != nil {
+			conn.Close()
+			return
 		}
 		s.serve(conn)
 	}
@@ -182,13 +187,18 @@ func (s *Server) serve(conn net.Conn) {
 	s.conns[conn] = true
 	session := newSession(s, conn, s.sessions)
 	s.serving.Go(func() {
+		defer s.leave(conn) // Also if On calls t.FailNow.
 		session.serve()
-		conn.Close()
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-		<-s.slots
 	})
+}
+
+// leave ends the session of one.
+func (s *Server) leave(conn net.Conn) {
+	conn.Close()
+	s.mu.Lock()
+	delete(s.conns, conn)
+	s.mu.Unlock()
+	<-s.slots
 }
 
 // DialContext connects to the server in memory, without a network, whatever the

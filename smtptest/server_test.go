@@ -1,9 +1,11 @@
 package smtptest_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,6 +138,39 @@ func TestServerConnectionsAreBounded(t *testing.T) {
 	conns[0].Close()
 	if !greeted(conns[1], time.Minute) {
 		t.Error("the second was not greeted after the first had gone")
+	}
+}
+
+// TestRoomForMemory: a listener that waits for a connection takes no room.
+func TestRoomForMemory(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) { s.MaxConnections = 1 })
+	if err := sendTo(t, server, letter("bob@example.net")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := server.DialContext(ctx, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+// TestFatalInOn: a test that fails in On ends that session, and does not wait for it.
+func TestFatalInOn(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.MaxConnections = 1
+		s.On = func(smtptest.Step) *smtptest.Fault {
+			runtime.Goexit() // as t.FailNow does
+			return nil
+		}
+	})
+	for range 2 {
+		if err := sendTo(t, server, letter("bob@example.net")); err == nil || !strings.Contains(err.Error(), "greeting: the server closed the connection") {
+			t.Error(err)
+		}
 	}
 }
 

@@ -16,14 +16,14 @@ import (
 // transaction is a mail under way.
 type transaction struct {
 	Message
-	utf8     bool     // SMTPUTF8
-	chunked  bool     // a chunk has come
-	refused  *Refusal // why the content is not taken, whatever follows
-	answered bool     // that was said in its middle
-	size     int64    // of the content so far
-	cr       bool     // its last octet was one
-	newline  bool     // its last two were CRLF
-	bare     bool     // a CR or LF stood alone
+	utf8        bool     // SMTPUTF8
+	chunked     bool     // a chunk has come
+	refused     *Refusal // why the content is not taken, whatever follows
+	interrupted bool     // by a fault in its middle
+	size        int64    // of the content so far
+	cr          bool     // its last octet was one
+	newline     bool     // its last two were CRLF
+	bare        bool     // a CR or LF stood alone
 }
 
 var (
@@ -293,7 +293,7 @@ func (s *session) bdat(arg string) {
 		s.outOfStep("BDAT")
 	case wanted && isLast:
 		s.end()
-	case wanted && s.mail.answered:
+	case wanted && s.mail.refused != nil: // in its middle
 	case refusal != nil:
 		s.refuseChunk(refusal, isLast)
 	default:
@@ -390,7 +390,7 @@ func (s *session) end() {
 	if len(accepted.To) > 0 {
 		full = s.server.store(&accepted)
 	}
-	if mail.answered {
+	if mail.refused != nil { // In its middle, one was told.
 		endings = endings[1:]
 	}
 	for _, ending := range endings {
