@@ -51,7 +51,7 @@ func (s *session) auth(arg string) {
 	name, initial, hasInitial := strings.Cut(arg, " ")
 	name = strings.ToUpper(name)
 	switch {
-	case !s.isTLS() && !s.server.NoTLS:
+	case !s.isTLS() && !s.server.NoTLS && !s.withholds("AUTH"):
 		s.reply(538, "5.7.11", "Not without TLS")
 	case !s.began || s.username != "" || s.mail != nil: // RFC 4954, section 4.
 		s.refuse(errSequence)
@@ -67,6 +67,9 @@ func (s *session) auth(arg string) {
 
 // authenticate runs an exchange to its end (RFC 4954, section 4).
 func (s *session) authenticate(next exchange, response string, has bool) {
+	if response == "=" { // It came with AUTH, and is empty.
+		response = ""
+	}
 	for {
 		octets, ok := decode(response, has)
 		if !ok {
@@ -93,13 +96,10 @@ func (s *session) authenticate(next exchange, response string, has bool) {
 	}
 }
 
-// decode decodes a response. An equals sign is an empty one that came with AUTH.
+// decode decodes a response, if there is one.
 func decode(response string, has bool) ([]byte, bool) {
 	if !has {
 		return nil, true
-	}
-	if response == "=" {
-		return []byte{}, true
 	}
 	octets, err := base64.StdEncoding.Strict().DecodeString(response)
 	return octets, err == nil

@@ -315,6 +315,42 @@ func TestContent(t *testing.T) {
 			S: 354
 			C! "a\r.\r\r\n.\r\n"
 			S: 550 5.6.0`, "refused"},
+		{"8 bits undeclared", `
+			C: DATA
+			S: 354
+			C: Subject: x
+			C:
+			C: ü
+			C: .
+			S: 554 5.6.1`, "refused"},
+		{"8 bits in the header", `
+			C: RSET
+			C: MAIL FROM:<ann@example.com> BODY=8BITMIME
+			C: RCPT TO:<bob@example.net>
+			C: DATA
+			S: 250
+			S: 250
+			S: 250
+			S: 354
+			C: Subject: ü
+			C:
+			C: ü
+			C: .
+			S: 550 5.6.9`, "refused"},
+		{"8 bits declared", `
+			C: RSET
+			C: MAIL FROM:<ann@example.com> BODY=8bitmime
+			C: RCPT TO:<bob@example.net>
+			C: DATA
+			S: 250
+			S: 250
+			S: 250
+			S: 354
+			C: Subject: x
+			C:
+			C: ü
+			C: .
+			S: 250`, "Subject: x\r\n\r\nü\r\n"},
 		{"chunks", `
 			C! "BDAT 3\r\na\r\nBDAT 4\r\n.\r\nbBDAT 0 LAST\r\n"
 			S: 250 2.0.0 3
@@ -457,6 +493,27 @@ func TestStrictSettings(t *testing.T) {
 		"RCPTMAX": {offer("LIMITS RCPTMAX=1"), enveloped + `
 			C: RCPT TO:<carol@example.org>
 			S: 452 4.5.3`},
+		"without mechanisms": {func(s *smtptest.Server) { s.Mechanisms = []string{} }, begun + `
+			C: AUTH PLAIN
+			S: 502`},
+		"without AUTH, and TLS to come": {func(s *smtptest.Server) { s.NoTLS, s.Withhold = false, []string{"AUTH"} }, begun + `
+			C: AUTH PLAIN
+			S: 502`},
+		"values of parameters": {offer("SMTPUTF8", "REQUIRETLS"), begun + `
+			C: MAIL FROM:<> SMTPUTF8=1
+			C: MAIL FROM:<> REQUIRETLS=1
+			C: MAIL FROM:<> AUTH
+			C: MAIL FROM:<> AUTH=ann
+			S: 501
+			S: 501
+			S: 501
+			S: 501
+			C: MAIL FROM:<> AUTH=<>
+			C: RSET
+			C: MAIL FROM:<> AUTH=e+3Dmc2@example.com SMTPUTF8
+			S: 250
+			S: 250
+			S: 250`},
 		"BINARYMIME": {offer("BINARYMIME"), begun + `
 			C: MAIL FROM:<> BODY=binarymime
 			S: 250
@@ -543,6 +600,10 @@ func TestAuthConversations(t *testing.T) {
 		S: 501 5.7.0
 		C: AUTH PLAIN =
 		S: 535 5.7.8
+		C: AUTH LOGIN =
+		S: 334 UGFzc3dvcmQ6
+		C: =
+		S: 501 5.5.2
 		C: AUTH login dXNlcg==
 		S: 334 UGFzc3dvcmQ6
 		C: cGVuY2ls

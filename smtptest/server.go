@@ -36,7 +36,7 @@ type Server struct {
 	Users map[string]string
 
 	// Mechanisms are those of AUTH, in the order in which they are offered: PLAIN,
-	// LOGIN, CRAM-MD5, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2. Nil: PLAIN.
+	// LOGIN, CRAM-MD5, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2. Nil: PLAIN; empty: no AUTH.
 	Mechanisms []string
 
 	ImplicitTLS bool // TLS from the start, as on port 465; otherwise STARTTLS

@@ -228,10 +228,10 @@ func (s *session) withholds(keyword string) bool {
 // offer returns the lines of EHLO.
 func (s *session) offer() []string {
 	lines := []string{"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN", "SIZE " + strconv.FormatInt(s.server.maxBytes(), 10)}
-	if s.isTLS() || s.server.NoTLS {
-		lines = append(lines, "AUTH "+strings.Join(s.server.mechanisms(), " "))
-	} else {
+	if !s.isTLS() && !s.server.NoTLS {
 		lines = append(lines, "STARTTLS")
+	} else if names := s.server.mechanisms(); len(names) > 0 {
+		lines = append(lines, "AUTH "+strings.Join(names, " "))
 	}
 	lines = slices.DeleteFunc(lines, func(line string) bool { return s.withholds(keyword(line)) || s.server.offers(keyword(line)) })
 	return append(lines, s.server.Offer...)

@@ -146,6 +146,11 @@ func (s *session) setMailParam(mail *transaction, key, value string) *Refusal {
 		ok = mail.Return == "FULL" || mail.Return == "HDRS"
 	case "ENVID":
 		mail.EnvelopeID, ok = fromXText(value)
+	case "SMTPUTF8", "REQUIRETLS":
+		ok = value == ""
+	case "AUTH": // RFC 4954, section 5.
+		value, ok = fromXText(value)
+		ok = ok && (value == "<>" || wire.CheckUTF8Mailbox(value) == nil)
 	}
 	if !ok {
 		return errSyntax
@@ -363,6 +368,25 @@ func (t *transaction) problem(limit int64) *Refusal {
 	return nil
 }
 
+// undeclared tells whether octets over 127 came without having been announced (RFC 5321,
+// section 2.4; RFC 6531, section 3.5).
+func (t *transaction) undeclared() *Refusal {
+	header, _, _ := bytes.Cut(t.Data, []byte("\r\n\r\n"))
+	body := strings.ToUpper(t.MailParams["BODY"])
+	switch {
+	case t.utf8:
+	case is8Bit(header):
+		return &Refusal{550, [3]int{5, 6, 9}, "The header needs SMTPUTF8"}
+	case (body == "" || body == "7BIT") && is8Bit(t.Data):
+		return &Refusal{554, [3]int{5, 6, 1}, "The content needs BODY=8BITMIME"}
+	}
+	return nil
+}
+
+func is8Bit(octets []byte) bool {
+	return slices.ContainsFunc(octets, func(b byte) bool { return b > 0x7f })
+}
+
 // ending is how one reply to the whole content is to be.
 type ending struct {
 	refusal *Refusal
@@ -412,6 +436,7 @@ func (s *session) ending(address string) ending {
 	if s.mail.cr && !s.mail.isBinary() {
 		refusal = errBare
 	}
+	refusal = cmp.Or(refusal, s.mail.undeclared())
 	if !s.server.LMTP {
 		address = ""
 	}
