@@ -133,19 +133,16 @@ func ExampleServer_lmtp() {
 
 // One recipient of two does not exist.
 func ExampleRefusal() {
-	server := start(&smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
+	var recorder smtptest.Recorder
+	recorder.On = func(step smtptest.Step) *smtptest.Fault {
 		if step.Command == "RCPT" && strings.HasPrefix(step.Address, "nobody@") {
 			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "No such user"}}
 		}
 		return nil
-	}})
-	defer server.Close()
-	mailer := server.Mailer()
-	defer mailer.Close()
-
-	_, err := mailer.Send(ctx, welcome("bob@example.net", "nobody@example.net"))
+	}
+	_, err := recorder.Send(ctx, welcome("bob@example.net", "nobody@example.net"))
 	fmt.Println(err)
-	fmt.Println(server.Messages()[0].To)
+	fmt.Println(recorder.Messages()[0].To)
 	// Output:
 	// smtp: not everybody got the mail; smtp: RCPT <nobody@example.net>: 550 5.1.1 "No such user"
 	// [bob@example.net]
@@ -172,8 +169,8 @@ func ExampleFault_closing() {
 	// <nil>
 }
 
-// A server that is slow to answer: the sender gives up, and cannot know. Tests that
-// are not to wait themselves do as TestPatience does.
+// A server that is slow to answer: the sender gives up, and cannot know. Tests that are
+// not to wait themselves do as TestPatience in example_test.go does.
 func ExampleFault_delay() {
 	server := start(&smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
 		if step.Command == "END" {
@@ -193,12 +190,13 @@ func ExampleFault_delay() {
 
 // The link is lost in the middle of the content: half a mail is none.
 func ExampleFault_drop() {
-	recorder := &smtptest.Recorder{Server: smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
+	var recorder smtptest.Recorder
+	recorder.On = func(step smtptest.Step) *smtptest.Fault {
 		if step.Command == "DATA" {
 			return &smtptest.Fault{Drop: true, After: 10_000}
 		}
 		return nil
-	}}}
+	}
 	message := welcome("bob@example.net")
 	message.Attachments = []smtp.File{smtp.FileBytes("figures.bin", make([]byte, 100_000))}
 	result, _ := recorder.Send(ctx, message)

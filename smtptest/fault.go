@@ -23,7 +23,8 @@ type Step struct {
 // can be combined. One that makes no sense is told to the client, by 554.
 type Fault struct {
 	// Delay is how long the reply is held back; at END, the mail has been taken by then.
-	// It is cut short by Close, and by a client that goes.
+	// It is cut short by Close, and by a client that goes, unless that one has written
+	// 12 KiB ahead.
 	Delay time.Duration
 
 	// Refusal is the reply instead of the usual one; nil: the usual one. What was asked
@@ -35,8 +36,9 @@ type Fault struct {
 	Drop bool
 
 	// After, at DATA and BDAT, puts the fault off until that many octets of the
-	// content, of all chunks together, have come; zero: to the reply. A client that
-	// had written the rest by then, as of a small mail over TCP, cannot know.
+	// content, of all chunks together, have come; zero: to the reply. By DATA they are
+	// counted in lines. Nothing goes wrong if there are fewer. A client that had written
+	// the rest by then, as of a small mail over TCP, cannot know.
 	After int64
 
 	// Inject is sent right behind the reply, in the same write, as by somebody in

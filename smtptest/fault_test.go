@@ -522,7 +522,11 @@ func playAny(t *testing.T, said []byte, seed byte) {
 			if seed&2 == 0 || int(seed)%(len(step.Command)+1) > 0 {
 				return nil
 			}
-			return &smtptest.Fault{After: int64(seed & 4), Drop: seed&8 > 0}
+			fault := &smtptest.Fault{After: int64(seed & 4), Drop: seed&8 > 0}
+			if seed&16 > 0 {
+				fault.Refusal = &smtptest.Refusal{Code: 552}
+			}
+			return fault
 		}
 	})
 	conn, err := server.DialContext(t.Context(), "", "")
