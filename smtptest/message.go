@@ -97,13 +97,18 @@ func (m *Message) parse() {
 		return
 	}
 	m.Subject, _ = entity.Header.Text("Subject")
-	m.Err = errors.Join(err, m.Part.read(entity, 0))
+	room := maxParts
+	m.Err = errors.Join(err, m.Part.read(entity, 0, &room))
 }
 
-// maxDepth is how deep multiparts are followed.
-const maxDepth = 20
+// maxDepth is how deep multiparts are followed, and maxParts how many parts are kept,
+// each of which takes more room than the octets that begin it.
+const (
+	maxDepth = 20
+	maxParts = 10_000
+)
 
-func (p *Part) read(entity *message.Entity, depth int) error {
+func (p *Part) read(entity *message.Entity, depth int, room *int) error {
 	p.Header = mail.Header(entity.Header.Map())
 	p.Type, p.Params, _ = entity.Header.ContentType()
 	p.Encoding = entity.Header.Get("Content-Transfer-Encoding")
@@ -126,9 +131,12 @@ func (p *Part) read(entity *message.Entity, depth int) error {
 		if child == nil {
 			return err
 		}
+		if *room--; *room < 0 {
+			return fmt.Errorf("smtptest: the message has over %d parts", maxParts)
+		}
 		part := &Part{}
 		p.Parts = append(p.Parts, part)
-		if err := part.read(child, depth+1); err != nil {
+		if err := part.read(child, depth+1, room); err != nil {
 			return err
 		}
 	}

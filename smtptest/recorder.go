@@ -8,8 +8,9 @@ import (
 
 // Recorder is an [smtp.Sender] that keeps what it is given, for tests that need no
 // server and no TLS. Each mail goes through the client to the Server, in memory, so that
-// results and errors are the real ones; there is no step STARTTLS or AUTH. The zero value is ready, needs no Close, and
-// may be used by many goroutines at once; the fields of Server say what goes wrong.
+// results and errors are the real ones; there is no step STARTTLS or AUTH. The zero value
+// is ready, needs no Close, and may be used by many goroutines at once; the fields of
+// Server say what goes wrong.
 type Recorder struct {
 	Server
 }
