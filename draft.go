@@ -189,12 +189,31 @@ func (d *draft) text(field, mediaType, text string) (*format.Part, error) {
 
 // textPart makes a part of text in UTF-8.
 func textPart(field, mediaType string, body format.TextBody, params ...format.Param) (*format.Part, error) {
-	contentType, err := format.Value(format.Fields{}, "Content-Type", mediaType, append(params, format.Param{Name: "charset", Value: "utf-8"})...)
+	part := &format.Part{Content: body.Write, Size: body.Len()}
+	var ok bool
+	if part.Fields, ok = plainTexts[[2]string{mediaType, body.Encoding}]; ok && params == nil {
+		return part, nil
+	}
+	contentType, err := format.Value(format.Fields{}, "Content-Type", mediaType, append(params, utf8Charset)...)
 	if err != nil {
 		return nil, &FieldError{field, err}
 	}
-	return &format.Part{Fields: contentType.With(encodings[body.Encoding]), Content: body.Write, Size: body.Len()}, nil
+	part.Fields = contentType.With(encodings[body.Encoding])
+	return part, nil
 }
+
+var utf8Charset = format.Param{Name: "charset", Value: "utf-8"}
+
+// plainTexts are the fields of most texts, by type and encoding. Nothing is added to them.
+var plainTexts = func() map[[2]string]format.Fields {
+	all := map[[2]string]format.Fields{}
+	for _, mediaType := range []string{"text/plain", "text/html"} {
+		for name, encoding := range encodings {
+			all[[2]string{mediaType, name}] = constant(format.Value(format.Fields{}, "Content-Type", mediaType, utf8Charset)).With(encoding)
+		}
+	}
+	return all
+}()
 
 // encodings are the fields that say how content is encoded.
 var encodings = map[string]format.Fields{
@@ -220,10 +239,12 @@ func (d *draft) multipart(subtype string, first *format.Part, others []*format.P
 // boundary begins every boundary of the message. It follows from the
 // Message-ID, so that the same message is written again, and holds "=_", which
 // neither quoted-printable nor base64 can (RFC 2045, section 6.7).
-func (m *Message) boundary() string { return "=_" + m.digest() + "_" }
+func (m *Message) boundary() string {
+	return string(append(hex.AppendEncode([]byte("=_"), m.digest()), '_'))
+}
 
 // digest stands for the Message-ID where not all characters of that may stand.
-func (m *Message) digest() string {
+func (m *Message) digest() []byte {
 	digest := sha256.Sum256([]byte(m.MessageID))
-	return hex.EncodeToString(digest[:12])
+	return digest[:12]
 }

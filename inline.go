@@ -20,7 +20,7 @@ func (m *Message) fillContentIDs() error {
 		if file.ContentID != "" {
 			continue
 		}
-		id := fmt.Sprintf("part%d.%s@%s", i+1, m.digest(), domain)
+		id := fmt.Sprintf("part%d.%x@%s", i+1, m.digest(), domain)
 		m.Inline[i].ContentID = id
 		_, taken := parts[file.Name]
 		parts[file.Name] = reference{i, id, taken}

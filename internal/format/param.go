@@ -35,7 +35,7 @@ func (p Param) spell(words []string) ([]string, error) {
 	case isToken(p.Value) && !strings.ContainsAny(p.Value, "*'%"): // RFC 2231 has made them special.
 		return append(words, p.Name+"="+p.Value), nil
 	}
-	return append(words, p.Name+"="+quote(p.Value)), nil
+	return append(words, p.Name+`="`+escape.Replace(p.Value)+`"`), nil
 }
 
 // extended spells the value by RFC 2231, section 4, cut into the numbered
