@@ -82,6 +82,27 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// BenchmarkTransaction sends a mail over net.Pipe, which has no buffers, to a server
+// that only reads.
+func BenchmarkTransaction(b *testing.B) {
+	ours, theirs := net.Pipe()
+	go swallow(theirs)
+	c := smtp.NewClient(ours, nil)
+	defer c.Close()
+	if err := c.Hello(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	m, err := letterOf(b, 0).Prepare()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := c.Send(b.Context(), m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkRoundTrips reports how long a mail takes over a link with a delay, as
 // a multiple of that: how often it waits for the server.
 func BenchmarkRoundTrips(b *testing.B) {

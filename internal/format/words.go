@@ -48,9 +48,10 @@ func (f *folder) phrase(c Charset, name string) {
 // encoded adds text as encoded words (RFC 2047, section 2), each within its
 // line and its 75 octets, none of which splits a character.
 func (f *folder) encoded(text string) {
-	encode, cost := encodeQ, costQ // a little longer is worth it: people can read Q
-	if costB(text)*3/2 < costQ(text) {
-		encode, cost = encodeB, costB
+	isB := costB(len(text))*3/2 < costQ(text) // A little longer is worth it: people can read Q.
+	encode := encodeQ
+	if isB {
+		encode = encodeB
 	}
 	const frame = len("=?utf-8?q??=")
 	for text != "" {
@@ -60,10 +61,13 @@ func (f *folder) encoded(text string) {
 			f.first = false // Behind a name that is so long, even the first is folded.
 		}
 		room = min(room, 75) - frame
-		end := 0
+		end, cost := 0, 0
 		for end < len(text) {
 			_, size := utf8.DecodeRuneInString(text[end:])
-			if cost(text[:end+size]) > room {
+			if cost += costQ(text[end : end+size]); isB {
+				cost = costB(end + size)
+			}
+			if cost > room {
 				break
 			}
 			end += size
@@ -73,40 +77,41 @@ func (f *folder) encoded(text string) {
 	}
 }
 
-func costB(s string) int { return base64.StdEncoding.EncodedLen(len(s)) }
+func costB(octets int) int { return base64.StdEncoding.EncodedLen(octets) }
 
 func encodeB(s string) string {
 	return "=?utf-8?b?" + base64.StdEncoding.EncodeToString([]byte(s)) + "?="
 }
 
 func costQ(s string) int {
-	cost := 0
+	cost := len(s)
 	for i := range len(s) {
-		cost += len(octetQ(s[i]))
+		if !isPlainQ(s[i]) {
+			cost += len("=00") - 1
+		}
 	}
 	return cost
 }
 
+// encodeQ: RFC 2047, section 4.2.
 func encodeQ(s string) string {
-	var b strings.Builder
-	b.WriteString("=?utf-8?q?")
+	word := append(make([]byte, 0, 75), "=?utf-8?q?"...)
 	for i := range len(s) {
-		b.WriteString(octetQ(s[i]))
+		switch b := s[i]; {
+		case b == ' ':
+			word = append(word, '_')
+		case isPlainQ(b):
+			word = append(word, b)
+		default:
+			word = fmt.Appendf(word, "=%02X", b)
+		}
 	}
-	return b.String() + "?="
+	return string(append(word, "?="...))
 }
 
-// octetQ spells an octet by RFC 2047, section 4.2, with only the characters
-// that section 5 (3) allows in a phrase to stand for themselves.
-func octetQ(b byte) string {
-	switch {
-	case isLetterDigit(b) || strings.IndexByte("!*+-/", b) >= 0:
-		return string(rune(b))
-	case b == ' ':
-		return "_"
-	}
-	return fmt.Sprintf("=%02X", b)
-}
+// isPlainQ tells whether one octet is spelled by one: only the characters that RFC 2047,
+// section 5 (3) allows in a phrase stand for themselves.
+func isPlainQ(b byte) bool { return isLetterDigit(b) || b == ' ' || strings.IndexByte("!*+-/", b) >= 0 }
 
 // quote spells a quoted string (RFC 5322, section 3.2.4).
 func quote(s string) string { return `"` + escape.Replace(s) + `"` }
