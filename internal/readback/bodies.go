@@ -56,7 +56,7 @@ func files() map[string]*smtp.Message {
 		"names": with(func(m *smtp.Message) {
 			for _, name := range []string{
 				"a b.pdf", `q"uote.pdf`, "semi;colon.pdf", "100%.pdf", "it's.pdf", ".hidden", "no-extension", "comma,=.pdf",
-				strings.Repeat("long", 30) + ".pdf", "Größe.pdf", "日本語のとても長い名前のファイルで、一行には入りません.pdf", "📎.pdf",
+				strings.Repeat("long", 30) + ".pdf", "Größe.pdf", "Größe: 100%25 *it's* (a=b).pdf", "日本語のとても長い名前のファイルで、一行には入りません.pdf", "📎.pdf",
 			} {
 				m.Attachments = append(m.Attachments, smtp.FileBytes(name, []byte(name)))
 			}

@@ -6,7 +6,9 @@ import (
 	"io"
 	"mime"
 	"net/mail"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/postrider/smtp"
 )
@@ -23,8 +25,9 @@ type Leaf struct {
 }
 
 var shownFields = []string{
-	"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-Id", "In-Reply-To", "References",
+	"Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-Id", "In-Reply-To", "References",
 	"Importance", "X-Priority", "Auto-Submitted", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post",
+	"List-Subscribe", "List-Help", "List-Owner", "List-Archive", "Organization", "X-Campaign", "X-Grund", "X-Field-39",
 }
 
 // Asked is what a prepared message says that a reader should see.
@@ -42,12 +45,18 @@ func Asked(m *smtp.Message) (Content, error) {
 
 func askedHeader(m *smtp.Message) map[string]string {
 	h := map[string]string{
-		"From": addresses(m.From), "Reply-To": addresses(m.ReplyTo...), "To": addresses(m.To...), "Cc": addresses(m.Cc...), "Subject": m.Subject,
+		"Date": m.Date.Format(time.RFC1123Z), "From": addresses(m.From), "Reply-To": addresses(m.ReplyTo...), "To": addresses(m.To...), "Cc": addresses(m.Cc...), "Subject": m.Subject,
 		"Message-Id": identifiers(m.MessageID), "In-Reply-To": identifiers(m.InReplyTo...), "References": identifiers(m.References...),
 		"Importance":       [...]string{"", "high", "low"}[m.Importance],
 		"X-Priority":       [...]string{"", "1", "5"}[m.Importance],
 		"Auto-Submitted":   [...]string{"", "auto-generated", "auto-replied"}[m.AutoSubmitted],
 		"List-Unsubscribe": urls(m.List.Unsubscribe), "List-Post": urls(m.List.Post),
+		"List-Subscribe": urls(m.List.Subscribe), "List-Help": urls(m.List.Help), "List-Owner": urls(m.List.Owner), "List-Archive": urls(m.List.Archive),
+	}
+	for _, field := range slices.Backward(m.Header) { // Readers return the first.
+		if slices.Contains(shownFields, field.Name) {
+			h[field.Name] = field.Value
+		}
 	}
 	if m.Sender != nil {
 		h["Sender"] = addresses(*m.Sender)

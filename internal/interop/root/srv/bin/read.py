@@ -2,8 +2,9 @@
 import email, email.policy, hashlib, json, sys
 
 ADDRESSES = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"]
-OTHERS = ["Subject", "Message-ID", "In-Reply-To", "References", "Importance", "X-Priority",
-          "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post"]
+OTHERS = ["Date", "Subject", "Message-ID", "In-Reply-To", "References", "Importance", "X-Priority",
+          "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post",
+          "List-Subscribe", "List-Help", "List-Owner", "List-Archive", "Organization", "X-Campaign", "X-Grund", "X-Field-39"]
 
 
 def text(value):
