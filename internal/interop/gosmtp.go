@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -55,6 +57,7 @@ func serveGoSMTP(s *server) error {
 type goSession struct {
 	server    *server
 	mustLogin bool
+	declared  *smtp.MailOptions
 	to        []string
 }
 
@@ -86,7 +89,8 @@ func (s *goSession) Auth(mechanism string) (sasl.Server, error) {
 	return sasl.NewAnonymousServer(func(string) error { return let(true) }), nil
 }
 
-func (s *goSession) Mail(from string, _ *smtp.MailOptions) error {
+func (s *goSession) Mail(from string, declared *smtp.MailOptions) error {
+	s.declared = declared
 	if s.mustLogin {
 		return smtp.ErrAuthRequired
 	}
@@ -138,9 +142,23 @@ func (s *goSession) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 
 var delivered atomic.Int64
 
+// isDeclared tells whether MAIL has said of a content what it is, of which few servers
+// care.
+func (s *goSession) isDeclared(data []byte) bool {
+	header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+	is8Bit := func(data []byte) bool {
+		return bytes.ContainsFunc(data, func(r rune) bool { return r >= utf8.RuneSelf })
+	}
+	return (s.declared.UTF8 || !is8Bit(header) && (s.declared.Body != "" || !is8Bit(data))) &&
+		(s.declared.Body == smtp.BodyBinaryMIME || bytes.IndexByte(data, 0) < 0)
+}
+
 // put fails for the box that is broken, as that of another server would.
 func (s *goSession) put(address string, data []byte) error {
 	local, _, _ := strings.Cut(address, "@")
+	if !s.isDeclared(data) {
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "MAIL has not said what this is"}
+	}
 	if local == "broken" {
 		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 2, 0}, Message: "The mailbox is broken"}
 	}
