@@ -125,7 +125,7 @@ func (t *trial) arrived(p *smtp.Message, id string, boxes ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := sameContent(delivered, sent.Bytes()); err != nil {
+		if err := sameContent(delivered, sent.Bytes(), p.Delivery.From); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}

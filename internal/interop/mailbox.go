@@ -168,17 +168,22 @@ func (m *mailbox) strays() (list []string, err error) {
 }
 
 // sameContent compares what was delivered with what was sent: nothing but trace fields
-// may have been put before it, and a Maildir has bare line feeds.
-func sameContent(delivered, sent []byte) error {
+// may have been put before it, the right sender among them, and a Maildir has bare line
+// feeds.
+func sameContent(delivered, sent []byte, sender string) error {
 	delivered, sent = normal(delivered), normal(sent)
 	trace, ok := bytes.CutSuffix(delivered, sent)
 	if !ok {
 		return fmt.Errorf("something else arrived: %s", difference(delivered, sent))
 	}
 	for line := range bytes.Lines(trace) {
-		name, _, isField := strings.Cut(string(line), ":")
+		name, value, isField := strings.Cut(string(line), ":")
 		if line[0] != ' ' && line[0] != '\t' && !(isField && slices.Contains(traceFields, strings.ToLower(name))) {
 			return fmt.Errorf("a line was put before it: %q", line)
+		}
+		value = strings.Replace(value, "MAILER-DAEMON", "", 1) // as Sendmail spells nobody
+		if strings.EqualFold(name, "Return-Path") && strings.Trim(value, " <>\n") != strings.Trim(sender, "<>") {
+			return fmt.Errorf("%q, and it was sent from %q", line, sender)
 		}
 	}
 	return nil
