@@ -63,10 +63,11 @@ func (s *server) proof(ctx context.Context, extension string, err error) error {
 	if ehloErr != nil {
 		return errors.Join(err, ehloErr)
 	}
-	name, parameter, _ := strings.Cut(extension, " ")
+	asked := strings.Fields(strings.ToUpper(extension)) // of several mechanisms, any will do
 	for _, line := range offered {
 		words := strings.Fields(strings.ToUpper(strings.Replace(line, "=", " ", 1)))
-		if len(words) > 0 && words[0] == strings.ToUpper(name) && (parameter == "" || slices.Contains(words[1:], strings.ToUpper(parameter))) {
+		isOffered := func(name string) bool { return slices.Contains(words[1:], name) }
+		if len(words) > 0 && words[0] == asked[0] && (len(asked) == 1 || slices.ContainsFunc(asked[1:], isOffered)) {
 			return fmt.Errorf("it does offer %s: %w", extension, err)
 		}
 	}
