@@ -51,7 +51,7 @@ func (t *trial) samples() ([]sample, error) {
 	var all []sample
 	for _, name := range slices.Sorted(maps.Keys(messages)) {
 		one, err := t.sample(mailer, name, messages[name])
-		if errors.Is(err, errors.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) && messages[name].Delivery.UTF8 {
 			if proof := t.proof(t, "SMTPUTF8", err); !errors.As(proof, new(notOffered)) {
 				return nil, proof
 			}
