@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,12 +14,13 @@ import (
 )
 
 func main() {
-	onServers := flag.String("servers", "", "only those whose names match this")
-	ofChecks := flag.String("checks", "", "only those whose names match this")
+	var onServers, ofChecks regexp.Regexp
+	flag.TextVar(&onServers, "servers", regexp.MustCompile(""), "only those whose names match this")
+	flag.TextVar(&ofChecks, "checks", regexp.MustCompile(""), "only those whose names match this")
 	verbose := flag.Bool("v", false, "tell of each check")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	m, err := newMatrix(regexp.MustCompile(*onServers), regexp.MustCompile(*ofChecks), *verbose)
+	m, err := newMatrix(onServers, ofChecks, *verbose)
 	if err == nil {
 		err = m.run(ctx)
 	}
@@ -31,12 +33,15 @@ func main() {
 
 // run fills the matrix, prints it and keeps it in a file.
 func (m *matrix) run(ctx context.Context) error {
-	defer m.start(ctx)()
+	m.start(ctx)
 	var columns sync.WaitGroup
 	for _, s := range m.looked {
 		columns.Go(func() { m.try(ctx, s) })
 	}
 	columns.Wait()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	m.settle()
 	report := m.report(ctx)
 	fmt.Print("\n", report)

@@ -33,7 +33,7 @@ type cell struct {
 // last is the row that is filled when all the others have been.
 const last = "nothing else arrived, and nothing twice"
 
-func newMatrix(onServers, ofChecks *regexp.Regexp, verbose bool) (*matrix, error) {
+func newMatrix(onServers, ofChecks regexp.Regexp, verbose bool) (*matrix, error) {
 	m := &matrix{servers: servers(), cells: map[cell]outcome{}, began: time.Now(), verbose: verbose}
 	for _, s := range m.servers {
 		if onServers.MatchString(s.name) {
@@ -44,6 +44,9 @@ func newMatrix(onServers, ofChecks *regexp.Regexp, verbose bool) (*matrix, error
 		if ofChecks.MatchString(c.name) {
 			m.checks = append(m.checks, c)
 		}
+	}
+	if len(m.looked) == 0 || len(m.checks) == 0 {
+		return nil, errors.New("no server, or no check, is called so")
 	}
 	return m, m.prepare()
 }
@@ -76,29 +79,23 @@ func (m *matrix) prepare() error {
 }
 
 // start starts the servers, in the order in which they need each other.
-func (m *matrix) start(ctx context.Context) (stop func()) {
-	var stops []func()
+func (m *matrix) start(ctx context.Context) {
 	for _, s := range m.servers {
 		began := time.Now()
-		stopOne, err := s.start(ctx)
-		if err != nil {
-			s.missing = err
-			m.tell("%s is missing: %v", s.name, err)
+		if s.missing = s.start(ctx); s.missing != nil {
+			m.tell("%s is missing: %v", s.name, s.missing)
 			continue
 		}
 		m.tell("%s took %.1f s to start", s.name, time.Since(began).Seconds())
-		stops = append(stops, stopOne)
-	}
-	return func() {
-		for _, stopOne := range slices.Backward(stops) {
-			stopOne()
-		}
 	}
 }
 
-// try makes all checks of one server.
+// try makes all checks of one server, until it is interrupted.
 func (m *matrix) try(ctx context.Context, s *server) {
 	for _, c := range m.checks {
+		if ctx.Err() != nil {
+			return
+		}
 		if s.missing != nil {
 			m.set(c.name, s, outcome{err: errors.New("the server is missing")})
 			continue

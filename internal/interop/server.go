@@ -55,45 +55,36 @@ func servers() []*server {
 	}
 }
 
-// start runs the program of the server and waits for its port.
-func (s *server) start(ctx context.Context) (stop func(), err error) {
+// start runs the program of the server, which ends with this one, and waits for its port.
+func (s *server) start(ctx context.Context) error {
 	if s.serve != nil {
 		if err := s.serve(s); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if s.program == "" {
-		return func() {}, s.await(ctx, nil)
+		return s.await(ctx, nil)
 	}
 	log, err := os.Create("/var/log/" + s.program + ".log")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	command := exec.Command("/srv/start/" + s.program)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	ended := make(chan struct{})
 	go func() {
 		command.Wait()
 		close(ended)
 	}()
-	stop = func() {
-		command.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			command.Process.Kill()
-		}
-	}
 	if err := s.await(ctx, ended); err != nil {
-		stop()
 		said, _ := os.ReadFile(log.Name())
-		return nil, fmt.Errorf("%w\n%s", err, said)
+		return fmt.Errorf("%w\n%s", err, said)
 	}
-	return stop, nil
+	return nil
 }
 
 // await waits until the server can be connected to, or has ended.
