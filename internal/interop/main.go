@@ -42,8 +42,8 @@ func (m *matrix) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	m.settle()
-	report := m.report(ctx)
+	m.settle(ctx)
+	report := m.report()
 	fmt.Print("\n", report)
 	if failures := m.failures(); failures > 0 {
 		return fmt.Errorf("%d checks failed", failures)

@@ -104,15 +104,18 @@ func (m *matrix) try(ctx context.Context, s *server) {
 	}
 }
 
-// settle waits until what is on its way has come, and looks for what should not have.
-func (m *matrix) settle() {
+// settle waits until what is on its way has come, and looks for what should not have,
+// and whether each server is still there.
+func (m *matrix) settle(ctx context.Context) {
 	time.Sleep(3 * time.Second)
 	for _, s := range m.looked {
+		var ehloErr error
+		s.offered, ehloErr = s.offers(ctx)
 		strays, err := s.boxes.strays()
 		if len(strays) > 0 {
 			err = fmt.Errorf("%d deliveries that nobody waited for: %q", len(strays), strays[:min(len(strays), 10)])
 		}
-		m.set(last, s, outcome{err: cmp.Or(s.missing, err)})
+		m.set(last, s, outcome{err: cmp.Or(s.missing, ehloErr, err)})
 	}
 }
 

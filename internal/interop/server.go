@@ -35,6 +35,7 @@ type server struct {
 	boxes      *mailbox
 	samples    []sample // once they have been sent
 	missing    error    // why it is not there
+	offered    []string // in the end
 }
 
 // servers are in the order of the matrix. Those of which others make use come first.
