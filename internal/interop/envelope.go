@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/smtp"
@@ -42,6 +44,11 @@ func oneRecipient(t *trial) error {
 func (t *trial) hundred(disabled ...string) error {
 	mailer := t.mailer()
 	mailer.Options.Disable = disabled
+	var writes atomic.Int64
+	mailer.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return countingConn{conn, &writes}, err
+	}
 	defer mailer.Close()
 	if len(disabled) == 0 {
 		if err := t.needs("PIPELINING"); err != nil {
@@ -69,6 +76,9 @@ func (t *trial) hundred(disabled ...string) error {
 	if some := new(smtp.RecipientsError); !errors.As(err, &some) || !some.Sent {
 		return fmt.Errorf("the error is %v", err)
 	}
+	if n := writes.Load(); (n < 100) != (len(disabled) == 0) {
+		return fmt.Errorf("the commands took %d writes", n)
+	}
 	for i, r := range result.Recipients {
 		want, temporary := smtp.Accepted, false
 		if strings.HasPrefix(all[i], "nosuch") || strings.HasPrefix(all[i], "grey") {
@@ -81,6 +91,17 @@ func (t *trial) hundred(disabled ...string) error {
 		}
 	}
 	return t.arrived(p, p.MessageID, known...)
+}
+
+// countingConn counts what is written at once, as a group of commands is.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }
 
 // allOrNobody is refused for one recipient; nobody must get it, nor an empty mail.
