@@ -1,0 +1,55 @@
+package main
+
+import (
+	"io"
+
+	"gopkg.in/gomail.v2"
+)
+
+// gomailV2 is gopkg.in/gomail.v2: a SendCloser is kept, and Send takes many messages.
+var gomailV2 = &peer{
+	name: "gomail.v2", module: "gopkg.in/gomail.v2",
+	file: "an io.Reader (SetCopyFunc)",
+	open: dialGomail,
+	build: func(l *letter, w io.Writer) error {
+		_, err := gomailMessage(l).WriteTo(w)
+		return err
+	},
+}
+
+func dialGomail(s server) (session, error) {
+	dialer := gomail.NewDialer(s.host(), s.port(), "", "")
+	if s.tls != nil {
+		dialer.Username, dialer.Password, dialer.TLSConfig = user, password, s.tls
+	}
+	sender, err := dialer.Dial()
+	return gomailSession{sender}, err
+}
+
+type gomailSession struct{ sender gomail.SendCloser }
+
+func (s gomailSession) send(letters ...*letter) error {
+	messages := make([]*gomail.Message, len(letters))
+	for i, l := range letters {
+		messages[i] = gomailMessage(l)
+	}
+	return gomail.Send(s.sender, messages...)
+}
+
+func (s gomailSession) close() error { return s.sender.Close() }
+
+func gomailMessage(l *letter) *gomail.Message {
+	m := gomail.NewMessage()
+	m.SetHeader("From", l.from)
+	m.SetHeader("To", l.to...)
+	m.SetHeader("Subject", l.subject)
+	m.SetBody("text/plain", l.text)
+	m.AddAlternative("text/html", l.html)
+	if l.file > 0 {
+		m.Attach(fileName, gomail.SetCopyFunc(func(w io.Writer) error {
+			_, err := io.Copy(w, l.open())
+			return err
+		}))
+	}
+	return m
+}

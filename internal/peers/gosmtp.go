@@ -1,0 +1,132 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/emersion/go-message/mail"
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// goSMTP is the client of github.com/emersion/go-smtp, and go-message writes into its DATA.
+var goSMTP = &peer{
+	name: "go-smtp + go-message", module: "github.com/emersion/go-smtp",
+	file:  "an io.Reader",
+	open:  dialGoSMTP,
+	build: writeGoMessage,
+}
+
+func dialGoSMTP(s server) (session, error) {
+	if s.tls == nil {
+		client, err := smtp.Dial(s.addr)
+		return goSMTPSession{client}, err
+	}
+	client, err := smtp.DialStartTLS(s.addr, s.tls)
+	if err == nil {
+		err = client.Auth(sasl.NewPlainClient("", user, password))
+	}
+	return goSMTPSession{client}, err
+}
+
+type goSMTPSession struct{ client *smtp.Client }
+
+func (s goSMTPSession) send(letters ...*letter) error { return eachOf(letters, s.sendOne) }
+
+func (s goSMTPSession) sendOne(l *letter) error {
+	if err := s.client.Mail(l.from, nil); err != nil {
+		return err
+	}
+	for _, to := range l.to {
+		if err := s.client.Rcpt(to, nil); err != nil {
+			return err
+		}
+	}
+	w, err := s.client.Data()
+	if err != nil {
+		return err
+	}
+	if err := writeGoMessage(l, w); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+func (s goSMTPSession) close() error { return s.client.Quit() }
+
+func goMessageHeader(l *letter) (h mail.Header, err error) {
+	h.SetAddressList("From", []*mail.Address{{Address: l.from}})
+	to := make([]*mail.Address, len(l.to))
+	for i := range l.to {
+		to[i] = &mail.Address{Address: l.to[i]}
+	}
+	h.SetAddressList("To", to)
+	h.SetSubject(l.subject)
+	h.SetDate(time.Now())
+	return h, h.GenerateMessageID()
+}
+
+func writeGoMessage(l *letter, w io.Writer) error {
+	h, err := goMessageHeader(l)
+	if err != nil {
+		return err
+	}
+	if l.file > 0 {
+		return writeGoMessageWithFile(l, h, w)
+	}
+	inline, err := mail.CreateInlineWriter(w, h)
+	if err != nil {
+		return err
+	}
+	return writeGoMessageTexts(l, inline)
+}
+
+func writeGoMessageWithFile(l *letter, h mail.Header, w io.Writer) error {
+	mixed, err := mail.CreateWriter(w, h)
+	if err != nil {
+		return err
+	}
+	inline, err := mixed.CreateInline()
+	if err != nil {
+		return err
+	}
+	if err := writeGoMessageTexts(l, inline); err != nil {
+		return err
+	}
+	var file mail.AttachmentHeader
+	file.SetContentType("application/octet-stream", nil)
+	file.SetFilename(fileName)
+	part, err := mixed.CreateAttachment(file)
+	if err != nil {
+		return err
+	}
+	if err := copyAndClose(part, l.open()); err != nil {
+		return err
+	}
+	return mixed.Close()
+}
+
+func writeGoMessageTexts(l *letter, inline *mail.InlineWriter) error {
+	for _, text := range []struct{ subtype, content string }{{"plain", l.text}, {"html", l.html}} {
+		var h mail.InlineHeader
+		h.SetContentType("text/"+text.subtype, map[string]string{"charset": "utf-8"})
+		part, err := inline.CreatePart(h)
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(part, text.content); err != nil {
+			return err
+		}
+		if err := part.Close(); err != nil {
+			return err
+		}
+	}
+	return inline.Close()
+}
+
+func copyAndClose(w io.WriteCloser, r io.Reader) error {
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Close()
+}
