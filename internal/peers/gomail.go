@@ -11,7 +11,8 @@ import (
 func newGoMail(name string, bare bool) *peer {
 	return &peer{
 		name: name, module: "github.com/wneessen/go-mail",
-		file: "an io.ReadSeeker (AttachReadSeeker)", slurps: true,
+		use:  "one `Client`, dialled once; `Send` for all 100 mails at once",
+		file: "an `io.ReadSeeker` (`AttachReadSeeker`), which it reads into memory while it builds", slurps: true,
 		open: func(s server) (session, error) { return dialGoMail(s, bare) },
 		build: func(l *letter, w io.Writer) error {
 			m, err := goMailMessage(l)

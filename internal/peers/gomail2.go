@@ -9,7 +9,8 @@ import (
 // gomailV2 is gopkg.in/gomail.v2: a SendCloser is kept, and Send takes many messages.
 var gomailV2 = &peer{
 	name: "gomail.v2", module: "gopkg.in/gomail.v2",
-	file: "an io.Reader (SetCopyFunc)",
+	use:  "one `SendCloser`, and `Send` for all 100 mails at once; it makes no Message-ID",
+	file: "an `io.Reader` (`SetCopyFunc`)",
 	open: dialGomail,
 	build: func(l *letter, w io.Writer) error {
 		_, err := gomailMessage(l).WriteTo(w)

@@ -12,7 +12,8 @@ import (
 // goSMTP is the client of github.com/emersion/go-smtp, and go-message writes into its DATA.
 var goSMTP = &peer{
 	name: "go-smtp + go-message", module: "github.com/emersion/go-smtp",
-	file:  "an io.Reader",
+	use:   "one `Client`; go-message writes straight into its `Data`",
+	file:  "an `io.Reader`",
 	open:  dialGoSMTP,
 	build: writeGoMessage,
 }

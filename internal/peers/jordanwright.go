@@ -10,7 +10,8 @@ import (
 // jordanWright is github.com/jordan-wright/email. What keeps its sessions is its Pool.
 var jordanWright = &peer{
 	name: "jordan-wright/email", module: "github.com/jordan-wright/email",
-	file: "an io.Reader (Attach), which it reads into memory at once", slurps: true,
+	use:  "a `Pool` of one session",
+	file: "an `io.Reader` (`Attach`), which it reads into memory at once", slurps: true,
 	open: func(s server) (session, error) { return newEmailPool(s, 1) },
 	build: func(l *letter, w io.Writer) error {
 		e, err := emailOf(l)

@@ -18,7 +18,8 @@ import (
 // mime/quotedprintable and encoding/base64 straight into its DATA.
 var netSMTP = &peer{
 	name:  "net/smtp + mime",
-	file:  "an io.Reader",
+	use:   "one `Client`; mime/multipart, mime/quotedprintable and encoding/base64 write straight into its `Data`",
+	file:  "an `io.Reader`",
 	open:  dialNetSMTP,
 	build: writeByHand,
 }

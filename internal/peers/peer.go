@@ -12,6 +12,7 @@ import (
 type peer struct {
 	name   string
 	module string // empty: the standard library
+	use    string // how it is used here
 	file   string // from where a file comes, as far as its API goes
 	slurps bool   // it holds files in memory
 
@@ -51,10 +52,17 @@ var ctx = context.Background()
 var postrider, postriderBDAT = newPostrider("Postrider", false), newPostrider("Postrider, BDAT", true)
 
 // goMailBare is go-mail with the options that spare it round trips.
-var goMailBare = newGoMail("go-mail, no NOOP and RSET", true)
+var goMailBare = newGoMail("go-mail, bare", true)
 
 // others are the peers, each at its best as it is documented.
 var others = []*peer{netSMTP, newGoMail("go-mail", false), goSMTP, gomailV2, jordanWright}
+
+// Who does what: some ways to send differ from others only on the wire.
+var (
+	builders = append([]*peer{postrider}, others...)
+	everyone = append([]*peer{postrider, postriderBDAT}, others...)
+	waiting  = append(everyone[:len(everyone):len(everyone)], goMailBare)
+)
 
 // eachOf calls send for one letter after the other.
 func eachOf(letters []*letter, send func(*letter) error) error {

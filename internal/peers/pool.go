@@ -19,7 +19,7 @@ func pools() []row {
 		mails int
 	}{{0, 5000}, {time.Millisecond, 1000}, {far, 250}} {
 		r := row{
-			id: fmt.Sprintf("pool/%v", c.delay), what: fmt.Sprintf("a round trip of %v", c.delay),
+			id: fmt.Sprintf("pool/%v", c.delay), what: fmt.Sprintf("a round trip of %d ms", c.delay.Milliseconds()),
 			delay: c.delay, tables: []*table{poolTimes},
 			columns: []column{
 				{name: "Postrider Send", work: poolOfMailer(c.mails)},

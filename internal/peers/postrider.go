@@ -9,6 +9,7 @@ import (
 func newPostrider(name string, chunking bool) *peer {
 	return &peer{
 		name: name,
+		use:  "a `Mailer` with one session, and its `SendAll` for 100 mails",
 		file: "an opener",
 		open: func(s server) (session, error) {
 			mailer := mailerTo(s)

@@ -87,7 +87,8 @@ func (r *report) markdown() string {
 
 const preamble = `
 The same letter for all, with text and HTML, is made anew for each mail, unless a row says otherwise.
-Each work is done by a process of its own; all take turns, and the median of three is shown.
+Each work is done by a process of its own, several times, and all take turns. The least is shown,
+since what else the machine does only adds to it, and of the peak memory the median.
 The last column is the best other package as a multiple of Postrider, as it is without options.
 
 ![What the others take](peers.svg)
@@ -156,7 +157,7 @@ func (r *report) why(row row, name string) string {
 func (r *report) need(name string) string {
 	for _, done := range r.Results {
 		if done.Row == "memory/25MiB" && done.Column == name && len(done.Runs) > 0 {
-			peak := peaks.median(row{}, done.Runs) * large / medium
+			peak := peaks.value(row{}, done.Runs) * large / medium
 			return fmt.Sprintf("not tried: would need %s GiB", significant(peak/(1<<30)))
 		}
 	}

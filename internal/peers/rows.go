@@ -21,7 +21,7 @@ type row struct {
 // column is a way to do the work of a row, or a size of it.
 type column struct {
 	name string
-	n    int64 // the size, where a row shows growth
+	n    int64  // the size, where a row shows growth
 	why  string // it is not done; empty: it is
 	work func(*task) error
 }
@@ -47,10 +47,10 @@ func find(id, name string) (column, error) {
 	return column{}, fmt.Errorf("there is no row %q with a column %q", id, name)
 }
 
-// each makes columns of Postrider, the others, and further ones.
-func each(work func(*peer) func(*task) error, further ...*peer) []column {
+// each makes columns of peers.
+func each(peers []*peer, work func(*peer) func(*task) error) []column {
 	var columns []column
-	for _, p := range slices.Concat([]*peer{postrider}, further, others) {
+	for _, p := range peers {
 		columns = append(columns, column{name: p.name, work: work(p)})
 	}
 	return columns
@@ -60,13 +60,13 @@ func each(work func(*peer) func(*task) error, further ...*peer) []column {
 func waits() []row {
 	rows := []row{
 		{id: "waits/1", what: "a mail to 1 recipient, on a warm session",
-			columns: each(warm(10, 1, 1, 0), postriderBDAT, goMailBare)},
+			columns: each(waiting, warm(10, 1, 1, 0))},
 		{id: "waits/100", what: "a mail to 100 recipients, on a warm session",
-			columns: each(warm(2, 1, 100, 0), postriderBDAT, goMailBare)},
+			columns: each(waiting, warm(2, 1, 100, 0))},
 		{id: "waits/session", what: "each of 100 mails over one session",
-			columns: each(warm(100, 100, 1, 0), postriderBDAT, goMailBare)},
+			columns: each(waiting, warm(100, 100, 1, 0))},
 		{id: "waits/dial", what: "from the dial to the first mail accepted, with STARTTLS (TLS 1.3) and AUTH PLAIN", secure: true,
-			columns: each(cold(5), postriderBDAT, goMailBare)},
+			columns: each(waiting, cold(5))},
 	}
 	for i := range rows {
 		rows[i].delay, rows[i].together, rows[i].tables = far, true, []*table{roundTrips}
@@ -78,16 +78,16 @@ func waits() []row {
 func costs() []row {
 	rows := []row{
 		{id: "costs/1", what: "a mail with text and HTML to 1 recipient, on a warm session",
-			columns: each(warm(2000, 1, 1, 0), postriderBDAT)},
+			columns: each(everyone, warm(2000, 1, 1, 0))},
 		{id: "costs/100", what: "the same to 100 recipients",
-			columns: each(warm(100, 1, 100, 0), postriderBDAT)},
+			columns: each(everyone, warm(100, 1, 100, 0))},
 		{id: "costs/session", what: "each of 100 mails over one session",
-			columns: each(warm(2000, 100, 1, 0), postriderBDAT)},
+			columns: each(everyone, warm(2000, 100, 1, 0))},
 		{id: "costs/dial", what: "from the dial to the first mail accepted, with STARTTLS (TLS 1.3, resumed) and AUTH PLAIN", secure: true,
-			columns: each(cold(100), postriderBDAT)},
+			columns: each(everyone, cold(100))},
 	}
 	for i := range rows {
-		rows[i].repetitions, rows[i].tables = 3, []*table{cpuTimes, allocations, allocated}
+		rows[i].repetitions, rows[i].tables = 5, []*table{cpuTimes, allocations, allocated}
 	}
 	return rows
 }
@@ -97,19 +97,19 @@ func files() []row {
 	return []row{
 		{id: "file/send", what: "a mail with a file of 25 MiB, built and sent on a warm session", repetitions: 3,
 			tables:  []*table{cpuTimes, allocations, allocated},
-			columns: each(warm(3, 1, 1, medium), postriderBDAT)},
+			columns: each(everyone, warm(3, 1, 1, medium))},
 		{id: "file/build", what: "the same, built only", repetitions: 3,
 			tables:  []*table{cpuTimes, allocations, allocated},
-			columns: each(build(3))},
+			columns: each(builders, build(3))},
 		{id: "file/base64", what: "for comparison: `base64.StdEncoding.Encode` of the 25 MiB, in blocks", repetitions: 3,
 			tables:  []*table{cpuTimes},
 			columns: []column{{name: netSMTP.name, work: encodeBase64}}},
 		{id: "memory/25MiB", what: "a mail with a file of 25 MiB, built and sent", repetitions: 3,
 			tables:  []*table{peaks},
-			columns: each(first(medium), postriderBDAT)},
-		{id: "memory/1GiB", what: "a mail with a file of 1 GiB, built and sent",
+			columns: each(everyone, first(medium))},
+		{id: "memory/1GiB", what: "a mail with a file of 1 GiB, built and sent", repetitions: 3,
 			tables:  []*table{peaks},
-			columns: streaming(each(first(large), postriderBDAT))},
+			columns: streaming(each(everyone, first(large)))},
 	}
 }
 

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-message/mail"
+
+	"github.com/postrider/smtp/internal/testcert"
+)
+
+// TestPeersDeliver: every peer delivers the same text, HTML and file, over a session in
+// the clear and over one with TLS and AUTH, one by one and several at once.
+func TestPeersDeliver(t *testing.T) {
+	t.Parallel()
+	for _, p := range waiting {
+		for _, secure := range []bool{false, true} {
+			for _, file := range []int64{0, 200_001} {
+				deliver(t, p, secure, newLetter(3, file))
+			}
+		}
+	}
+}
+
+func deliver(t *testing.T, p *peer, secure bool, l *letter) {
+	var contents [][]byte
+	s := &sink{roundTrip: time.Millisecond, keep: func(content []byte) { contents = append(contents, content) }}
+	to := server{}
+	if secure {
+		certificate, _, err := testcert.Loopback()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		to.tls = clientTLS(certificate.Leaf)
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	to.addr = s.addr
+	if err := sendSome(p, to, l); err != nil {
+		t.Errorf("%s: %v", p.name, err)
+	}
+	s.close()
+	if s.mails.Load() != 4 || len(contents) != 4 {
+		t.Errorf("%s: %d mails arrived, want 4", p.name, s.mails.Load())
+	}
+	for _, content := range contents {
+		check(t, p.name, l, content)
+	}
+}
+
+func sendSome(p *peer, to server, l *letter) error {
+	s, err := p.open(to)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.send(l), s.send(l, l, l), s.close())
+}
+
+// TestPeersBuild: what is built only is the same.
+func TestPeersBuild(t *testing.T) {
+	t.Parallel()
+	for _, p := range builders {
+		for _, file := range []int64{0, 200_001} {
+			var b bytes.Buffer
+			l := newLetter(1, file)
+			if err := p.build(l, &b); err != nil {
+				t.Errorf("%s: %v", p.name, err)
+			}
+			check(t, p.name, l, b.Bytes())
+		}
+	}
+}
+
+// check reads a message back.
+func check(t *testing.T, name string, l *letter, content []byte) {
+	t.Helper()
+	r, err := mail.CreateReader(bytes.NewReader(content))
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	to, err := r.Header.AddressList("To")
+	if subject, _ := r.Header.Subject(); subject != l.subject || len(to) != len(l.to) || err != nil {
+		t.Errorf("%s: the subject is %q, and it is for %d, %v", name, subject, len(to), err)
+	}
+	want := map[string]string{"text/plain": l.text, "text/html": l.html}
+	if l.file > 0 {
+		data, _ := io.ReadAll(l.open())
+		want["application/octet-stream"] = string(data)
+	}
+	for {
+		part, err := r.NextPart()
+		if err != nil {
+			break
+		}
+		checkPart(t, name, part, want)
+	}
+	for kind := range want {
+		t.Errorf("%s: there is no %s", name, kind)
+	}
+}
+
+// checkPart takes what is in a part off what is wanted.
+func checkPart(t *testing.T, name string, part *mail.Part, want map[string]string) {
+	t.Helper()
+	data, err := io.ReadAll(part.Body)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	kind, _, _ := strings.Cut(part.Header.Get("Content-Type"), ";")
+	got := string(data)
+	if strings.HasPrefix(kind, "text/") {
+		got = strings.TrimRight(strings.ReplaceAll(got, "\r\n", "\n"), "\n") + "\n"
+	}
+	if got != want[kind] {
+		t.Errorf("%s: of %s, %d octets came, want %d", name, kind, len(got), len(want[kind]))
+	}
+	delete(want, kind)
+}
+
+// TestReport: what was measured and what was not is written, with ratios.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	r := &report{Results: []result{
+		{Row: "waits/1", Column: postrider.name, Runs: []figures{{Units: 2, Wall: 4 * far}}},
+		{Row: "waits/1", Column: netSMTP.name, Runs: []figures{{Units: 1, Wall: 4 * far}}},
+		{Row: "memory/25MiB", Column: jordanWright.name, Runs: []figures{{Peak: 200 << 20}}},
+		{Row: "memory/1GiB", Column: jordanWright.name, Why: "memory"},
+		{Row: "memory/1GiB", Column: postrider.name, Runs: []figures{{Peak: 1 << 20}}},
+	}}
+	text := r.markdown()
+	for _, want := range []string{"| 2.00 |", "| 4.00 |", "2.0 × |", "would need 8.0 GiB"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	if chart, err := r.chart(); err != nil || !bytes.Contains(chart, []byte(netSMTP.name)) {
+		t.Errorf("the chart lacks a bar: %v", err)
+	}
+}
+
+func TestSignificant(t *testing.T) {
+	t.Parallel()
+	for x, want := range map[float64]string{0: "0", 0.0042: "0.0042", 0.25: "0.25", 1.234: "1.23", 2.345: "2.3", 9.99: "10.0", 12.34: "12.3", 19.97: "20.0", 34.5: "35", 1234567: "1,234,567"} {
+		if got := significant(x); got != want {
+			t.Errorf("significant(%v) = %q, want %q", x, got, want)
+		}
+	}
+}
