@@ -33,8 +33,8 @@ var charted = []struct {
 
 // Of the colours, each can be read on white and on black.
 var (
-	grey    = color.NRGBA{0x80, 0x80, 0x80, 0xff}
-	faint   = color.NRGBA{0x80, 0x80, 0x80, 0x60}
+	grey    = color.NRGBA{0x7c, 0x7c, 0x7c, 0xff}
+	faint   = color.NRGBA{0x7c, 0x7c, 0x7c, 0x60}
 	colours = []color.Color{
 		color.NRGBA{0x3b, 0x82, 0xd6, 0xff}, color.NRGBA{0xc9, 0x7b, 0x1a, 0xff}, color.NRGBA{0x2f, 0x94, 0x61, 0xff},
 		color.NRGBA{0x9a, 0x6a, 0xd0, 0xff}, color.NRGBA{0xd0, 0x55, 0x63, 0xff},
@@ -45,8 +45,14 @@ var (
 // at 1, on a logarithmic scale.
 type chart struct {
 	*plot.Plot
-	line  float64 // where the next one is drawn, from above
-	names []plot.Tick
+	line float64 // where the next one is drawn, from above
+	left []label // what stands at the left edge, wherever that will be
+}
+
+type label struct {
+	line float64
+	text string
+	size vg.Length
 }
 
 func (r *report) chart() ([]byte, error) {
@@ -57,7 +63,9 @@ func (r *report) chart() ([]byte, error) {
 			return nil, err
 		}
 	}
-	c.finish()
+	if err := c.finish(); err != nil {
+		return nil, err
+	}
 	return c.svg(13 * vg.Length(-c.line+4))
 }
 
@@ -72,10 +80,7 @@ func (c *chart) group(r *report, id, what string, t *table) error {
 	if !ok || own <= 0 {
 		return nil
 	}
-	title := fmt.Sprintf("%s – Postrider takes %s", what, t.format(own))
-	if err := c.write(c.X.Min, title, draw.XLeft, 9); err != nil {
-		return err
-	}
+	c.left = append(c.left, label{c.line, fmt.Sprintf("%s: Postrider takes %s", what, t.format(own)), 9})
 	c.line--
 	for i, p := range others {
 		value, ok := cells[p.name]
@@ -111,19 +116,20 @@ func (c *chart) bar(name string, ratio float64, value string, colour color.Color
 	box.Color, box.LineStyle.Width = colour, 0
 	c.Add(box)
 	c.X.Min, c.X.Max = math.Min(c.X.Min, ratio*0.8), math.Max(c.X.Max, ratio*3)
-	c.names = append(c.names, plot.Tick{Value: c.line, Label: name})
-	err = c.write(math.Max(ratio, 1), fmt.Sprintf(" %s (%s)", times(ratio), value), draw.XLeft, 8)
+	c.left = append(c.left, label{c.line, name, 8})
+	err = c.write(math.Max(ratio, 1), label{c.line, fmt.Sprintf("%s (%s)", times(ratio), value), 8})
 	c.line--
 	return err
 }
 
-func (c *chart) write(x float64, s string, align text.XAlignment, size vg.Length) error {
-	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: x, Y: c.line}}, Labels: []string{s}})
+// write writes to the right of x: what begins there fits, whatever the font.
+func (c *chart) write(x float64, l label) error {
+	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: x, Y: l.line}}, Labels: []string{l.text}})
 	if err != nil {
 		return err
 	}
-	labels.TextStyle[0] = style(size)
-	labels.TextStyle[0].XAlign = align
+	labels.TextStyle[0] = style(l.size)
+	labels.Offset.X = 3
 	c.Add(labels)
 	return nil
 }
@@ -136,24 +142,42 @@ func style(size vg.Length) text.Style {
 }
 
 // finish draws what is around the bars.
-func (c *chart) finish() {
-	c.BackgroundColor = color.Transparent
-	c.Title.Text = "What other packages take, as a multiple of Postrider (shorter is better)"
-	c.Title.TextStyle = style(11)
+func (c *chart) finish() error {
+	c.BackgroundColor = nil
+	c.Title.Text = "What others take, as a multiple of Postrider: shorter is better, left of 1 is less than Postrider"
+	c.Title.TextStyle = style(10)
 	c.Title.TextStyle.XAlign, c.Title.TextStyle.YAlign = draw.XCenter, draw.YTop
 	c.Title.Padding = 6
+	scale := c.scale()
+	c.X.Min /= math.Pow(c.X.Max/c.X.Min, 0.26) // Room for the names.
+	for _, l := range c.left {
+		if err := c.write(c.X.Min, l); err != nil {
+			return err
+		}
+	}
 	c.Y.Min, c.Y.Max = c.line, 0.7
-	c.Y.Tick.Marker = plot.ConstantTicks(c.names)
-	c.X.Scale, c.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks(c.scale())
+	c.Y.Tick.Marker = plot.ConstantTicks(nil)
+	c.X.Scale, c.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks(scale)
 	for _, axis := range []*plot.Axis{&c.X, &c.Y} {
 		axis.Color, axis.Tick.Color, axis.Tick.Label.Color = faint, faint, grey
 		axis.Tick.Label.Font = style(8).Font
 	}
-	c.Y.LineStyle.Width, c.Y.Tick.Length, c.Y.Padding = 0, 0, 0
+	c.X.LineStyle.Width, c.Y.LineStyle.Width, c.Y.Tick.Length, c.Y.Padding = 0, 0, 0, 0
+	return c.verticals()
+}
+
+// verticals are a line at each multiple, and a stronger one at that of Postrider.
+func (c *chart) verticals() error {
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = faint, color.Transparent
-	grid.Vertical.Width = 0.4
-	c.Add(grid)
+	grid.Vertical.Width, grid.Horizontal.Width = 0.4, 0
+	one, err := plotter.NewLine(plotter.XYs{{X: 1, Y: c.Y.Min}, {X: 1, Y: c.Y.Max}})
+	if err != nil {
+		return err
+	}
+	one.Color, one.Width = grey, 1
+	c.Add(grid, one)
+	return nil
 }
 
 // scale has the multiples that are written below.

@@ -19,6 +19,7 @@ type job struct {
 	Addr        string
 	Certificate []byte // that the server has; nil: there is no TLS
 	Quick       bool
+	Once        bool // the work is done only once, to learn what memory that takes
 }
 
 // figures are what a child found out, of all its work together.
@@ -109,6 +110,14 @@ func (t *task) few(n int) int {
 		return min(n, 10)
 	}
 	return n
+}
+
+// often is n, or once.
+func (t *task) often(n int) int {
+	if t.Once {
+		return 1
+	}
+	return t.few(n)
 }
 
 // small is a size, or one that is small enough for a smoke run.

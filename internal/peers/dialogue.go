@@ -106,7 +106,11 @@ func (d *dialogue) startTLS() error {
 	conn := tls.Server(d.conn, d.sink.tls)
 	d.secured = true
 	d.speakOver(conn)
-	return conn.Handshake()
+	err := conn.Handshake()
+	if conn.ConnectionState().DidResume {
+		d.sink.resumed.Add(1)
+	}
+	return err
 }
 
 // authenticate believes everybody.

@@ -39,7 +39,7 @@ func (t *task) grow(mailer *smtp.Mailer, n, enough int, m *smtp.Message) error {
 	if _, err := mailer.Send(ctx, postriderMessage(newLetter(1, 0))); err != nil {
 		return err
 	}
-	times := t.few(min(max(enough/n, 1), 200))
+	times := t.often(min(max(enough/n, 1), 200))
 	t.Sent = int64(1 + times)
 	err := t.measure(times, times*n, func() error {
 		_, err := mailer.Send(ctx, m)
@@ -74,7 +74,7 @@ func growMessages(t *task, n int) error {
 		return err
 	}
 	n = min(n, t.few(n)*10)
-	times := t.few(min(max(1000/n, 1), 100))
+	times := t.often(min(max(1000/n, 1), 100))
 	t.Sent = int64(1 + times*n)
 	err := t.measure(times, times*n, func() error { return send(n) })
 	return errors.Join(err, mailer.Close())
@@ -83,7 +83,7 @@ func growMessages(t *task, n int) error {
 func growConnections(t *task, n int) error {
 	mailer := mailerTo(t.server)
 	mailer.MaxConns, mailer.MaxIdle = n, n
-	each := t.few(25)
+	each := t.often(25)
 	if err := openSessions(mailer, n); err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ func (r *report) growth(b *strings.Builder) {
 			continue
 		}
 		if !titled {
-			b.WriteString("\n## How Postrider grows\n\nThe last column is how much the peak of memory has grown since the first line.\n")
+			b.WriteString("\n## How Postrider grows\n\nTime is that of work that was done often. Peak memory is that of a process that does it once; the last column\n" +
+				"is by how much it has grown since the line above. Up to some 6 MiB of it may be garbage, which Go collects from 4 MiB on.\n")
 			titled = true
 		}
 		fmt.Fprintf(b, "\n| %s | time | time per %[2]s | CPU time per %[2]s | allocated per %[2]s | peak memory | more per %[2]s |\n|%[3]s\n%[4]s",
@@ -25,17 +26,16 @@ func (r *report) growth(b *strings.Builder) {
 
 func (r *report) growthOf(row row) string {
 	var b strings.Builder
-	var least int64 // peak, of the first line
-	for _, c := range row.columns {
+	for i, c := range row.columns {
 		f, ok := r.figures(row.id, c.name)
 		if !ok {
 			continue
 		}
 		more := ""
-		if least == 0 {
-			least = f.Peak
-		} else {
-			more = octets(max(0, float64(f.Peak-least)) / float64(c.n-row.columns[0].n))
+		if i > 0 {
+			before := row.columns[i-1]
+			smaller, _ := r.figures(row.id, before.name)
+			more = octets(max(0, float64(f.Peak-smaller.Peak)) / float64(c.n-before.n))
 		}
 		units := float64(max(f.Units, 1))
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", c.name,

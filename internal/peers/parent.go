@@ -106,23 +106,16 @@ func (p *parent) round(r row, results []result, from int) error {
 	return nil
 }
 
-// column runs one column of a row once, against a sink of its own, which must have got
-// what the child says that it has sent.
+// column runs one column of a row once. Where that does its work often, so that its time
+// can be measured, another child tells what memory it takes once.
 func (p *parent) column(r row, to *result) error {
-	s := &sink{roundTrip: p.roundTrip(r)}
 	j := job{Row: r.id, Column: to.Column, Quick: p.quick}
-	if r.secure {
-		s.tls = &tls.Config{Certificates: []tls.Certificate{p.certificate}}
-		j.Certificate = p.certificate.Certificate[0]
-	}
-	if err := s.start(); err != nil {
-		return err
-	}
-	defer s.close()
-	j.Addr = s.addr
-	f, err := p.start(j)
-	if err == nil && s.mails.Load() != f.Sent {
-		err = fmt.Errorf("%d mails arrived of %d", s.mails.Load(), f.Sent)
+	f, err := p.serve(r, j)
+	if err == nil && r.unit != "" {
+		var once figures
+		j.Once = true
+		once, err = p.serve(r, j)
+		f.Peak = once.Peak
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", to.Column, err)
@@ -130,6 +123,26 @@ func (p *parent) column(r row, to *result) error {
 	f.Peak = max(0, f.Peak-p.idle)
 	to.Runs = append(to.Runs, f)
 	return nil
+}
+
+// serve runs a child against a sink of its own, which must have got what the child says
+// that it has sent.
+func (p *parent) serve(r row, j job) (f figures, err error) {
+	s := &sink{roundTrip: p.roundTrip(r)}
+	if r.secure {
+		s.tls = &tls.Config{Certificates: []tls.Certificate{p.certificate}}
+		j.Certificate = p.certificate.Certificate[0]
+	}
+	if err := s.start(); err != nil {
+		return f, err
+	}
+	defer s.close()
+	j.Addr = s.addr
+	f, err = p.start(j)
+	if err == nil && s.mails.Load() != f.Sent {
+		err = fmt.Errorf("%d mails arrived of %d", s.mails.Load(), f.Sent)
+	}
+	return f, err
 }
 
 // start runs a child to its end.

@@ -14,8 +14,8 @@ import (
 	"github.com/postrider/smtp/internal/testcert"
 )
 
-// TestPeersDeliver: every peer delivers the same text, HTML and file, over a session in
-// the clear and over one with TLS and AUTH, one by one and several at once.
+// TestPeersDeliver: every peer delivers the same text, HTML and file, over two sessions in
+// the clear and over two with TLS and AUTH, the second of which resumes the TLS of the first.
 func TestPeersDeliver(t *testing.T) {
 	t.Parallel()
 	for _, p := range waiting {
@@ -43,12 +43,17 @@ func deliver(t *testing.T, p *peer, secure bool, l *letter) {
 		t.Fatal(err)
 	}
 	to.addr = s.addr
-	if err := sendSome(p, to, l); err != nil {
-		t.Errorf("%s: %v", p.name, err)
+	for range 2 {
+		if err := sendSome(p, to, l); err != nil {
+			t.Errorf("%s: %v", p.name, err)
+		}
 	}
 	s.close()
-	if s.mails.Load() != 4 || len(contents) != 4 {
-		t.Errorf("%s: %d mails arrived, want 4", p.name, s.mails.Load())
+	if s.mails.Load() != 6 || len(contents) != 6 {
+		t.Errorf("%s: %d mails arrived, want 6", p.name, s.mails.Load())
+	}
+	if (s.resumed.Load() == 1) != secure {
+		t.Errorf("%s: %d sessions of TLS were resumed", p.name, s.resumed.Load())
 	}
 	for _, content := range contents {
 		check(t, p.name, l, content)
@@ -60,7 +65,7 @@ func sendSome(p *peer, to server, l *letter) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.send(l), s.send(l, l, l), s.close())
+	return errors.Join(s.send(l), s.send(l, l), s.close())
 }
 
 // TestPeersBuild: what is built only is the same.

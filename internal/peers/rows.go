@@ -59,13 +59,13 @@ func each(peers []*peer, work func(*peer) func(*task) error) []column {
 // waits are shown as round trips, over a link on which these take long.
 func waits() []row {
 	rows := []row{
-		{id: "waits/1", what: "a mail to 1 recipient, on a warm session",
+		{id: "waits/1", what: "a mail to 1 recipient, on a warm session", repetitions: 5,
 			columns: each(waiting, warm(10, 1, 1, 0))},
-		{id: "waits/100", what: "a mail to 100 recipients, on a warm session",
-			columns: each(waiting, warm(2, 1, 100, 0))},
-		{id: "waits/session", what: "each of 100 mails over one session",
+		{id: "waits/100", what: "a mail to 100 recipients, on a warm session", repetitions: 3,
+			columns: each(waiting, warm(1, 1, 100, 0))},
+		{id: "waits/session", what: "each of 100 mails over one session", repetitions: 2,
 			columns: each(waiting, warm(100, 100, 1, 0))},
-		{id: "waits/dial", what: "from the dial to the first mail accepted, with STARTTLS (TLS 1.3) and AUTH PLAIN", secure: true,
+		{id: "waits/dial", what: "from the dial to the first mail accepted, with STARTTLS (TLS 1.3) and AUTH PLAIN", secure: true, repetitions: 3,
 			columns: each(waiting, cold(5))},
 	}
 	for i := range rows {
@@ -107,7 +107,7 @@ func files() []row {
 		{id: "memory/25MiB", what: "a mail with a file of 25 MiB, built and sent", repetitions: 3,
 			tables:  []*table{peaks},
 			columns: each(everyone, first(medium))},
-		{id: "memory/1GiB", what: "a mail with a file of 1 GiB, built and sent", repetitions: 3,
+		{id: "memory/1GiB", what: "a mail with a file of 1 GiB, built and sent (once)",
 			tables:  []*table{peaks},
 			columns: streaming(each(everyone, first(large)))},
 	}

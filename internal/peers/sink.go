@@ -11,8 +11,9 @@ import (
 // sink is a server that takes every mail and forgets it, behind a link on which a round
 // trip takes some time.
 type sink struct {
-	addr  string
-	mails atomic.Int64 // that it took
+	addr    string
+	mails   atomic.Int64 // that it took
+	resumed atomic.Int64 // sessions of TLS
 
 	roundTrip time.Duration
 	tls       *tls.Config  // nil: it offers neither STARTTLS nor AUTH
