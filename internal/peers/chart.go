@@ -20,15 +20,15 @@ var charted = []struct {
 	id, what string
 	table    *table
 }{
-	{"waits/1", "round trips, 1 recipient", roundTrips},
-	{"waits/100", "round trips, 100 recipients", roundTrips},
-	{"waits/session", "round trips, each of 100 mails over one session", roundTrips},
-	{"waits/dial", "round trips, from the dial, with STARTTLS and AUTH", roundTrips},
+	{"waits/1", "Round trips, 1 recipient", roundTrips},
+	{"waits/100", "Round trips, 100 recipients", roundTrips},
+	{"waits/session", "Round trips, each of 100 mails over one session", roundTrips},
+	{"waits/dial", "Round trips, from the dial, with STARTTLS and AUTH", roundTrips},
 	{"costs/1", "CPU time, a small mail", cpuTimes},
 	{"costs/100", "CPU time, 100 recipients", cpuTimes},
 	{"file/send", "CPU time, a file of 25 MiB, built and sent", cpuTimes},
 	{"file/build", "CPU time, a file of 25 MiB, built only", cpuTimes},
-	{"memory/25MiB", "peak memory, a file of 25 MiB, built and sent", peaks},
+	{"memory/25MiB", "Peak memory, a file of 25 MiB, built and sent", peaks},
 }
 
 // Of the colours, each can be read on white and on black.
@@ -82,6 +82,7 @@ func (c *chart) group(r *report, id, what string, t *table) error {
 	}
 	c.left = append(c.left, label{c.line, fmt.Sprintf("%s: Postrider takes %s", what, t.format(own)), 9})
 	c.line--
+	top := c.line
 	for i, p := range others {
 		value, ok := cells[p.name]
 		if !ok {
@@ -91,6 +92,12 @@ func (c *chart) group(r *report, id, what string, t *table) error {
 			return err
 		}
 	}
+	one, err := plotter.NewLine(plotter.XYs{{X: 1, Y: top + 0.5}, {X: 1, Y: c.line + 0.5}})
+	if err != nil {
+		return err
+	}
+	one.Color, one.Width = grey, 1
+	c.Add(one)
 	c.line -= 0.6
 	return nil
 }
@@ -144,7 +151,7 @@ func style(size vg.Length) text.Style {
 // finish draws what is around the bars.
 func (c *chart) finish() error {
 	c.BackgroundColor = nil
-	c.Title.Text = "What others take, as a multiple of Postrider: shorter is better, left of 1 is less than Postrider"
+	c.Title.Text = "What others take, as a multiple of Postrider: shorter is better; left of the line, they take less"
 	c.Title.TextStyle = style(10)
 	c.Title.TextStyle.XAlign, c.Title.TextStyle.YAlign = draw.XCenter, draw.YTop
 	c.Title.Padding = 6
@@ -163,20 +170,10 @@ func (c *chart) finish() error {
 		axis.Tick.Label.Font = style(8).Font
 	}
 	c.X.LineStyle.Width, c.Y.LineStyle.Width, c.Y.Tick.Length, c.Y.Padding = 0, 0, 0, 0
-	return c.verticals()
-}
-
-// verticals are a line at each multiple, and a stronger one at that of Postrider.
-func (c *chart) verticals() error {
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = faint, color.Transparent
 	grid.Vertical.Width, grid.Horizontal.Width = 0.4, 0
-	one, err := plotter.NewLine(plotter.XYs{{X: 1, Y: c.Y.Min}, {X: 1, Y: c.Y.Max}})
-	if err != nil {
-		return err
-	}
-	one.Color, one.Width = grey, 1
-	c.Add(grid, one)
+	c.Add(grid)
 	return nil
 }
 

@@ -23,11 +23,13 @@ type piece struct {
 	octets []byte
 }
 
-// delay makes a round trip over conn take some time; none leaves it as it is.
+// delay makes a round trip over conn take some time; none leaves it as it is. The server
+// learns half of one later that there is a client.
 func delay(conn net.Conn, roundTrip time.Duration) net.Conn {
 	if roundTrip == 0 {
 		return conn
 	}
+	sleepUntil(time.Now().Add(roundTrip / 2))
 	l := &link{Conn: conn, in: make(chan piece, 1024), out: make(chan piece, 1024), oneWay: roundTrip / 2}
 	go l.receive()
 	l.writing.Go(l.transmit)
@@ -48,7 +50,7 @@ func (l *link) receive() {
 
 func (l *link) transmit() {
 	for p := range l.out {
-		time.Sleep(time.Until(p.due))
+		sleepUntil(p.due)
 		l.Conn.Write(p.octets)
 	}
 }
@@ -60,7 +62,7 @@ func (l *link) Read(b []byte) (int, error) {
 		if !ok {
 			return 0, io.EOF
 		}
-		time.Sleep(time.Until(p.due))
+		sleepUntil(p.due)
 		l.rest = p.octets
 	}
 	n := copy(b, l.rest)

@@ -89,6 +89,7 @@ func (r *report) notes() string {
 	b.WriteString("\nQUIT is never measured. All have the same `tls.Config`, with a cache of sessions of TLS, and the defaults\n" +
 		"of their connections. go-mail is bare with `WithoutNoop` and `WithoutRset`. Postrider sends by BDAT with\n" +
 		"`Options.Chunking`. The server is the same for all; it offers PIPELINING, SIZE, 8BITMIME, SMTPUTF8, CHUNKING and\n" +
-		"ENHANCEDSTATUSCODES, and answers at once. For the round trips all wait beside each other.\n")
+		"ENHANCEDSTATUSCODES, and answers at once. For the round trips all wait beside each other;\n" +
+		"that of the handshake of TCP is not among them.\n")
 	return b.String()
 }
