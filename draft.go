@@ -240,11 +240,13 @@ func (d *draft) multipart(subtype string, first *format.Part, others []*format.P
 // Message-ID, so that the same message is written again, and holds "=_", which
 // neither quoted-printable nor base64 can (RFC 2045, section 6.7).
 func (m *Message) boundary() string {
-	return string(append(hex.AppendEncode([]byte("=_"), m.digest()), '_'))
+	digest := m.digest()
+	room := make([]byte, 0, 32)
+	return string(append(hex.AppendEncode(append(room, "=_"...), digest[:]), '_'))
 }
 
 // digest stands for the Message-ID where not all characters of that may stand.
-func (m *Message) digest() []byte {
+func (m *Message) digest() [12]byte {
 	digest := sha256.Sum256([]byte(m.MessageID))
-	return digest[:12]
+	return [12]byte(digest[:])
 }

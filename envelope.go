@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -181,25 +180,29 @@ func (r Recipient) rcptCommand(utf8 bool) (*wire.Command, error) {
 
 // extensions lists the extensions that e and its recipients need.
 func (e Envelope) extensions() []string {
-	needed := map[string]bool{
-		"REQUIRETLS": e.RequireTLS,
-		"DSN":        !e.BestEffort && e.asksReports(),
-		"8BITMIME":   e.Body == Body8Bit,
-		"BINARYMIME": e.Body == BodyBinary,
-		"CHUNKING":   e.Body == BodyBinary,
-		"SMTPUTF8":   e.needsUTF8(),
+	var needed []string
+	need := func(name string, is bool) {
+		if is {
+			needed = append(needed, name)
+		}
 	}
+	need("REQUIRETLS", e.RequireTLS)
+	need("DSN", !e.BestEffort && e.asksReports())
+	need("8BITMIME", e.Body == Body8Bit)
+	need("BINARYMIME", e.Body == BodyBinary)
+	need("CHUNKING", e.Body == BodyBinary)
+	need("SMTPUTF8", e.needsUTF8())
 	note := func(params []Param) {
 		for _, param := range params {
-			needed[strings.ToUpper(cmp.Or(param.Extension, param.Keyword))] = true
+			need(strings.ToUpper(cmp.Or(param.Extension, param.Keyword)), true)
 		}
 	}
 	note(e.Params)
 	for _, recipient := range e.To {
 		note(recipient.Params)
 	}
-	maps.DeleteFunc(needed, func(_ string, is bool) bool { return !is })
-	return slices.Sorted(maps.Keys(needed))
+	slices.Sort(needed)
+	return slices.Compact(needed)
 }
 
 // check finds what could not be sent.
@@ -211,19 +214,25 @@ func (e Envelope) check() error {
 		return within("Delivery", err)
 	}
 	for i, recipient := range e.To {
-		field := fmt.Sprintf("Delivery.To[%d]", i)
-		if _, err := recipient.rcptCommand(true); err != nil {
-			return within(field, err)
+		if err := recipient.check(); err != nil {
+			return within(fmt.Sprintf("Delivery.To[%d]", i), err)
 		}
-		if recipient.OriginalRecipient != "" {
-			if _, err := recipient.original(false); err != nil { // The longest form.
-				return &FieldError{field + ".OriginalRecipient", err}
-			}
+	}
+	return nil
+}
+
+func (r Recipient) check() error {
+	if _, err := r.rcptCommand(true); err != nil {
+		return err
+	}
+	if r.OriginalRecipient != "" {
+		if _, err := r.original(false); err != nil { // The longest form.
+			return &FieldError{"OriginalRecipient", err}
 		}
-		if recipient.Alternative != "" {
-			if _, err := forwardPath(recipient.Alternative, false); err != nil {
-				return &FieldError{field + ".Alternative", err}
-			}
+	}
+	if r.Alternative != "" {
+		if _, err := forwardPath(r.Alternative, false); err != nil {
+			return &FieldError{"Alternative", err}
 		}
 	}
 	return nil

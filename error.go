@@ -139,3 +139,13 @@ func contextError(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
+
+// asError returns the [*Error] in err, or nil.
+func asError(err error) *Error {
+	if err == nil { // as it mostly is
+		return nil
+	}
+	var e *Error
+	errors.As(err, &e)
+	return e
+}

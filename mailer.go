@@ -207,8 +207,7 @@ func (m *Mailer) sendOver(ctx context.Context, c *Client, o *outgoing) sessionEn
 // isFull tells whether the server has said to MAIL that it takes no more of them over a
 // session that has had some.
 func (c *Client) isFull(o *outgoing) bool {
-	var e *Error
-	if c.mails > 1 && errors.As(o.result.cause(), &e) && isBusy(e) && strings.HasPrefix(e.Op, "MAIL") {
+	if e := asError(o.result.cause()); c.mails > 1 && e != nil && isBusy(e) && strings.HasPrefix(e.Op, "MAIL") {
 		c.noMore = true
 	}
 	return c.noMore
@@ -218,9 +217,8 @@ func (c *Client) isFull(o *outgoing) bool {
 // an end of file, a reset or 421. Nothing of the mail was accepted then, so that
 // sending it over a new session is safe.
 func stale(ctx context.Context, c *Client, err error) bool {
-	var e *Error
-	return !c.answered && c.failure != nil && ctx.Err() == nil &&
-		errors.As(err, &e) && e.Temporary() && !errors.Is(err, os.ErrDeadlineExceeded)
+	e := asError(err)
+	return !c.answered && c.failure != nil && ctx.Err() == nil && e != nil && e.Temporary() && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Dial returns a new session that is ready for Send: connected, under TLS and

@@ -212,20 +212,23 @@ func (m *Message) fillDelivery() error {
 }
 
 // recipients lists To, Cc and Bcc.
-func (m *Message) recipients() []Recipient { return recipientsOf(slices.Concat(m.To, m.Cc, m.Bcc)) }
+func (m *Message) recipients() []Recipient { return recipientsOf(m.To, m.Cc, m.Bcc) }
 
 // recipientsOf lists each mailbox once.
-func recipientsOf(addresses []Address) []Recipient {
-	list := make([]Recipient, 0, len(addresses))
-	seen := make(map[string]bool, len(addresses))
-	for _, address := range addresses {
-		if address.Address == format.EmptyGroup {
-			continue
-		}
-		key := mailboxKey(address.Address)
-		if !seen[key] {
-			seen[key] = true
-			list = append(list, Recipient{Address: address.Address})
+func recipientsOf(lists ...[]Address) []Recipient {
+	room := 0
+	for _, addresses := range lists {
+		room += len(addresses)
+	}
+	list := make([]Recipient, 0, room)
+	seen := make(map[string]bool, room)
+	for _, addresses := range lists {
+		for _, address := range addresses {
+			key := mailboxKey(address.Address)
+			if address.Address != format.EmptyGroup && !seen[key] {
+				seen[key] = true
+				list = append(list, Recipient{Address: address.Address})
+			}
 		}
 	}
 	return list

@@ -167,12 +167,11 @@ func (r RecipientResult) open() bool { return r.Outcome == NotSent && r.Err == n
 // outcomeOf tells what err, of the end of a transaction, means for those whom
 // it concerns.
 func outcomeOf(err error) Outcome {
-	if err == nil {
-		return Accepted
-	}
-	var e *Error
+	e := asError(err)
 	switch {
-	case !errors.As(err, &e):
+	case err == nil:
+		return Accepted
+	case e == nil:
 		return NotSent
 	case e.Unknown:
 		return Unknown

@@ -62,12 +62,10 @@ func (o *outgoing) merge(e Envelope, utf8 bool) {
 	if len(o.left) == 1 {
 		return
 	}
-	first := map[string]int{}
-	var left []int
+	first := make(map[asked]int, len(o.left))
+	left := make([]int, 0, len(o.left))
 	for _, i := range o.left {
-		recipient := e.To[i]
-		recipient.Address, recipient.Alternative = mailboxKey(recipient.named(utf8)), ""
-		key := fmt.Sprintf("%q", recipient)
+		key := e.To[i].asked(utf8)
 		if same, ok := first[key]; ok {
 			o.same[i] = same
 			continue
@@ -76,6 +74,22 @@ func (o *outgoing) merge(e Envelope, utf8 bool) {
 		left = append(left, i)
 	}
 	o.left = left
+}
+
+// asked is what a server is asked about a recipient, in a form that can be compared.
+type asked struct {
+	mailbox  string
+	notify   Notify
+	original string
+	params   string
+}
+
+func (r Recipient) asked(utf8 bool) asked {
+	a := asked{mailbox: mailboxKey(r.named(utf8)), notify: r.Notify, original: r.OriginalRecipient}
+	if len(r.Params) > 0 {
+		a.params = fmt.Sprintf("%q", r.Params)
+	}
+	return a
 }
 
 // outcome is what became of the message.
@@ -112,8 +126,7 @@ func (o *outgoing) takeBack() {
 func (o *outgoing) reopen() {
 	o.left, o.fits, o.silent = nil, false, nil
 	for i, recipient := range o.result.Recipients {
-		var limit *limitError
-		if errors.As(recipient.Err, &limit) {
+		if recipient.Err != nil && errors.As(recipient.Err, new(*limitError)) {
 			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
 			if o.same[i] == i {
 				o.left = append(o.left, i)

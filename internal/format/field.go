@@ -4,6 +4,7 @@ package format
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func Structured(to Fields, name, value string) (Fields, error) {
 func (c Charset) Mailboxes(to Fields, name string, list []Mailbox) (Fields, error) {
 	f := newFolder(to, name)
 	for i, mailbox := range list {
-		if err := CheckText(mailbox.Name + mailbox.Address); err != nil {
+		if err := cmp.Or(CheckText(mailbox.Name), CheckText(mailbox.Address)); err != nil {
 			return to, err
 		}
 		before, behind, comma := " ", "", ","

@@ -35,7 +35,7 @@ func longestWord(s string) (longest int) {
 func (f *folder) phrase(c Charset, name string) {
 	switch {
 	case !c.needsEncoding(name) && c.isAtoms(name):
-		for _, atom := range strings.Split(name, " ") {
+		for atom := range strings.SplitSeq(name, " ") {
 			f.add(" ", atom)
 		}
 	case c.has(name) && !strings.Contains(name, "=?") && len(name) < maxLine-len(` ""`):
