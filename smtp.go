@@ -285,7 +285,7 @@ func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	}
 	s, err := c.mailStep(e)
 	if err == nil {
-		err = c.offers(s.op, e)
+		err = c.offers(Envelope.mailOp, e)
 	}
 	if err != nil {
 		return Reply{}, err
@@ -306,21 +306,22 @@ func (c *Client) mailStep(e Envelope) (step, error) {
 	return step{op: op, want: "2", timeout: c.opts.Timeouts.Command, command: command, mail: true, from: e.From}, err
 }
 
-// offers checks that the server has the extensions that an envelope needs.
-func (c *Client) offers(op string, e Envelope) error {
-	if err := c.introduced(op); err != nil || c.failure != nil {
-		return err
+// offers checks that the server has the extensions that an envelope needs, for a step
+// that op names.
+func (c *Client) offers(op func(Envelope) string, e Envelope) error {
+	if c.extensions == nil || c.failure != nil {
+		return c.introduced(op(e))
 	}
 	for _, name := range e.extensions() {
 		if _, ok := c.Extension(name); !ok {
-			return &Error{Op: op, Err: unsupported(name, e)}
+			return &Error{Op: op(e), Err: unsupported(name, e)}
 		}
 	}
 	switch {
 	case e.Body == BodyBinary && !c.opts.Chunking: // RFC 3030, section 3: not with DATA.
 		return &FieldError{"Options.Chunking", errors.New("is needed, since " + contentAdvice["BINARYMIME"])}
 	case e.RequireTLS && !c.isVerified(): // RFC 8689, section 4.2.1.
-		return &Error{Op: op, Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
+		return &Error{Op: op(e), Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
 	return nil
 }
@@ -366,7 +367,7 @@ func (c *Client) Rcpt(ctx context.Context, r Recipient) (Reply, error) {
 	}
 	s, err := c.rcptStep(asked, c.utf8)
 	if err == nil {
-		err = c.offers(s.op, Envelope{To: []Recipient{asked}})
+		err = c.offers(func(Envelope) string { return s.op }, Envelope{To: []Recipient{asked}})
 	}
 	switch {
 	case err != nil:

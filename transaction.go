@@ -215,7 +215,7 @@ func (c *Client) fit(o *outgoing) error {
 		return nil
 	}
 	e := o.envelope(false)
-	if err := c.offers(e.mailOp(), e); err != nil {
+	if err := c.offers(Envelope.mailOp, e); err != nil {
 		return err
 	}
 	if _, offered := c.Extension("DSN"); !offered && e.asksReports() {

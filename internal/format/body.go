@@ -40,16 +40,18 @@ func NewTextBody(text, boundary string) (TextBody, error) {
 		return TextBody{text, SevenBit, text}, nil
 	}
 	limit := int(Base64Len(int64(len(text))))
-	if leastQuotedPrintable(text) <= limit {
-		if encoded := encodeQuotedPrintable(text); len(encoded) <= limit {
+	if least := leastQuotedPrintable(text); least <= limit {
+		if encoded := encodeQuotedPrintable(text, least); len(encoded) <= limit {
 			return TextBody{text, QuotedPrintable, encoded}, nil
 		}
 	}
 	return TextBody{text, Base64, ""}, nil
 }
 
-func encodeQuotedPrintable(text string) string {
+// encodeQuotedPrintable encodes text, of which it is known how long it becomes at least.
+func encodeQuotedPrintable(text string, least int) string {
 	var b strings.Builder
+	b.Grow(least + least/20) // with soft line ends
 	w := quotedprintable.NewWriter(&b)
 	io.WriteString(w, text)
 	w.Close()
