@@ -28,7 +28,12 @@ type Command struct {
 
 // NewCommand starts a line with verb, which is a constant of the caller's.
 func NewCommand(verb string) *Command {
-	c := &Command{}
+	return new(Command).begin(verb)
+}
+
+// begin makes a new line of c.
+func (c *Command) begin(verb string) *Command {
+	*c = Command{}
 	c.line = append(c.room[:0], verb...)
 	return c
 }

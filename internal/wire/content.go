@@ -39,7 +39,7 @@ func (f Form) Verb() string {
 type Block struct {
 	Octets  []byte   // all of it; valid until the write returns
 	Content int      // how many of them are content, with the dots that were added
-	Command *Command // BDAT, which is among them; nil in other forms
+	Command *Command // BDAT, which is among them; nil in other forms; valid as long
 	Last    bool     // they end the content
 }
 
@@ -52,6 +52,7 @@ type ContentWriter struct {
 	midLine bool   // the last octet did not end a line
 	cr      bool   // it was a CR; whether that is bare, the next one shows
 	err     error
+	command Command // of the chunk under way
 }
 
 // commandRoom is kept free before a chunk for its command, so that both go in
@@ -143,7 +144,7 @@ func (w *ContentWriter) take(last bool) Block {
 		return Block{Octets: w.block, Content: len(w.block), Last: last}
 	}
 	size := len(w.block) - commandRoom
-	command := NewCommand("BDAT").Keyword(strconv.Itoa(size))
+	command := w.command.begin("BDAT").Keyword(strconv.Itoa(size))
 	if last {
 		command.Keyword("LAST")
 	}
