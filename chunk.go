@@ -6,15 +6,15 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// window is how many chunks may be on their way without an answer: a megabyte,
+// maxWindow is how many chunks may be on their way without an answer: a megabyte,
 // which fills most links, and is what a refusal in the middle wastes at most.
-const window = 32
+const maxWindow = 32
 
 var errRefused = errors.New("the server has refused a part of the content")
 
 // chunkSink takes the chunks of BDAT (RFC 3030). Several are on their way while
-// their replies are read, if the server pipelines. If one is refused, no other is begun; the one under
-// way is written to its end, and the session can go on.
+// their replies are read, if the server pipelines. If one is refused, no other is
+// begun; the one under way is written to its end, and the session can go on.
 type chunkSink struct {
 	outlet
 	window      int           // chunks that may be on their way
@@ -49,7 +49,7 @@ func (s *chunkSink) write(b wire.Block) (int, error) {
 // expect makes listen read one reply more.
 func (s *chunkSink) expect() {
 	if s.due == nil {
-		s.due, s.heard = make(chan struct{}, window), make(chan heard, window)
+		s.due, s.heard = make(chan struct{}, maxWindow), make(chan heard, maxWindow)
 		go s.listen()
 	}
 	s.outstanding++

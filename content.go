@@ -88,8 +88,9 @@ func (c *Client) newSink(ctx context.Context, out content) sink {
 		}
 	}
 	if out.form >= wire.Chunks {
-		if !c.pipelining() { // RFC 3030, section 4.2 is for those who do.
-			return &chunkSink{outlet: o, window: 1}
+		window := 1
+		if c.pipelining() { // RFC 3030, section 4.2.
+			window = maxWindow
 		}
 		return &chunkSink{outlet: o, window: window}
 	}

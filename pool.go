@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -243,8 +242,8 @@ func (p *pool) refuse(err error) {
 // isBusy tells whether a server has enough of us for now (RFC 5321, section 3.8; RFC
 // 3463, section 3.4; 432 is what Exchange says to AUTH).
 func isBusy(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Reply.Code == 421 || e.Reply.Code == 432 || e.Reply.Status == EnhancedStatus{4, 3, 2})
+	e := asError(err)
+	return e != nil && (e.Reply.Code == 421 || e.Reply.Code == 432 || e.Reply.Status == EnhancedStatus{4, 3, 2})
 }
 
 // slow makes a pause, in which there are no more sessions than now. The pool is locked.

@@ -68,8 +68,8 @@ func (r *Result) Remaining() []Recipient {
 
 // isLeft tells whether r is worth another try.
 func (r RecipientResult) isLeft() bool {
-	var e *Error
-	return r.Outcome != Accepted && errors.As(r.Err, &e) && e.Temporary()
+	e := asError(r.Err)
+	return r.Outcome != Accepted && e != nil && e.Temporary()
 }
 
 // newResult is the result of what has not been sent yet.

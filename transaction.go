@@ -108,29 +108,29 @@ func (o *outgoing) outcome() (*Result, error) {
 // takeBack takes back that the end of a session kept the mail from recipients, of whom it
 // is certain that they did not get it: they are left for another session.
 func (o *outgoing) takeBack() {
-	o.left, o.fits, o.silent = nil, false, nil
-	for i, recipient := range o.result.Recipients {
-		var e *Error
-		ended := errors.As(recipient.Err, &e) && e.Temporary() && (e.Reply.Code == 0 || isBusy(e))
-		if ended && recipient.Outcome != Accepted {
-			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
-			if o.same[i] == i {
-				o.left = append(o.left, i)
-			}
-		}
-	}
+	o.leaveAgain(func(r RecipientResult) bool {
+		e := asError(r.Err)
+		return r.Outcome != Accepted && e != nil && e.Temporary() && (e.Reply.Code == 0 || isBusy(e))
+	})
 }
 
-// reopen takes back that the limits of a session kept the mail from recipients:
-// they are left for another session.
+// reopen takes back that the limits of a session kept the mail from recipients.
 func (o *outgoing) reopen() {
+	o.leaveAgain(func(r RecipientResult) bool {
+		return r.Err != nil && errors.As(r.Err, new(*limitError))
+	})
+}
+
+// leaveAgain leaves some recipients for another session, as if nothing had been tried.
+func (o *outgoing) leaveAgain(is func(RecipientResult) bool) {
 	o.left, o.fits, o.silent = nil, false, nil
-	for i, recipient := range o.result.Recipients {
-		if recipient.Err != nil && errors.As(recipient.Err, new(*limitError)) {
-			o.result.Recipients[i] = RecipientResult{Recipient: recipient.Recipient}
-			if o.same[i] == i {
-				o.left = append(o.left, i)
-			}
+	for i, r := range o.result.Recipients {
+		if !is(r) {
+			continue
+		}
+		o.result.Recipients[i] = RecipientResult{Recipient: r.Recipient}
+		if o.same[i] == i {
+			o.left = append(o.left, i)
 		}
 	}
 }
@@ -407,7 +407,9 @@ func (c *Client) clear(ctx context.Context, next func() *outgoing) (ahead *trans
 // following makes the first transaction of the message that comes next. If that
 // has none, or cannot go behind another, its own turn will tell why.
 func (c *Client) following(next func() *outgoing) *transaction {
-	_, isCourier := c.Extension("XVERP=Courier") // It drops what it reads together with the end of data.
+	// Courier drops what it reads together with the end of data, where RFC 2920, section
+	// 3.1 lets the next envelope be.
+	_, isCourier := c.Extension("XVERP=Courier")
 	if next == nil || c.failure != nil || !c.pipelining() || isCourier {
 		return nil
 	}

@@ -31,7 +31,8 @@ const (
 
 // Fields are header fields as they are written: each folded, and ending in CRLF. They
 // are made only by the functions below, none of which lets a control through. Each adds
-// one field to those that it is given, of which there may be none, and returns them all.
+// one field to those that it is given, of which there may be none, and returns them all;
+// as with append, those that were given are then used up.
 type Fields struct{ raw []byte }
 
 // With returns the fields with others behind them.

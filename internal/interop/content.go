@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"strings"
 
@@ -14,14 +13,14 @@ import (
 // contentChecks are about what gets through as it is.
 func contentChecks() []check {
 	return []check{
-		{"lines that begin with dots", t1(dots)},
-		{"no line end at the end", t1(noFinalLineEnd)},
-		{"no body", t1("")},
-		{"lines of 998 octets", t1(longest)},
-		{"bare LF, which becomes CRLF", t1(bareLF)},
+		{"lines that begin with dots", ready(dots)},
+		{"no line end at the end", ready(noFinalLineEnd)},
+		{"no body", ready("")},
+		{"lines of 998 octets", ready(longest)},
+		{"bare LF, which becomes CRLF", ready(bareLF)},
 		{"all of these by BDAT", byChunks},
 		{"bare CR, which is refused before MAIL", bareCR},
-		{"8BITMIME", t1("Grüße\r\n")},
+		{"8BITMIME", ready("Grüße\r\n")},
 		{"BINARYMIME", binary},
 		{"text with longer lines", longerLines},
 		{"smuggling by DATA", func(t *trial) error { return t.smuggle(false) }},
@@ -41,8 +40,8 @@ const (
 
 var longest = strings.Repeat("x", 998) + "\r\n" + strings.Repeat("y", 998) + "\r\n"
 
-// t1 sends one ready message.
-func t1(body string) func(*trial) error {
+// ready sends a ready message with such a body.
+func ready(body string) func(*trial) error {
 	return func(t *trial) error {
 		mailer := t.mailer()
 		defer mailer.Close()
@@ -50,7 +49,7 @@ func t1(body string) func(*trial) error {
 	}
 }
 
-// chunking is a mailer that sends by BDAT, if the server offers that.
+// sender sends by DATA or by BDAT; that the server must offer.
 func (t *trial) sender(chunking bool) (*smtp.Mailer, error) {
 	mailer := t.mailer()
 	mailer.Options.Chunking = chunking
@@ -96,12 +95,17 @@ func binary(t *trial) error {
 	return t.deliver(mailer, t.raw("\x00\x01"+strings.Repeat("\xff", 2000)+"\r\n"), "alice")
 }
 
-// longerLines: what Message builds has none that are too long.
+// longerLines: what Message builds has none that are too long (RFC 5321, section
+// 4.5.3.1.6), and a ready message that has some is not sent by DATA.
 func longerLines(t *trial) error {
 	mailer := t.mailer()
 	defer mailer.Close()
 	m := t.letter("alice")
 	m.Text = strings.Repeat("long ", 1000) + "\n" + strings.Repeat("ü", 999)
+	err := t.deliver(mailer, t.raw(strings.Repeat("x", 999)+"\r\n"), "alice")
+	if !errors.As(err, new(*smtp.FieldError)) && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("a ready message with a line of 999 octets: %v", err)
+	}
 	return t.deliver(mailer, m, "alice")
 }
 
@@ -180,7 +184,7 @@ func (t *trial) many(chunking bool) error {
 			}
 		}
 	}
-	for result, sendErr := range mailer.SendAll(t, iter.Seq[*smtp.Message](messages)) {
+	for result, sendErr := range mailer.SendAll(t, messages) {
 		if sendErr != nil {
 			return fmt.Errorf("%s: %w", result.MessageID, sendErr)
 		}

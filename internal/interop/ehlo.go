@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/textproto"
 	"strings"
 	"time"
@@ -13,11 +12,7 @@ import (
 // offers is what the server says to EHLO, after STARTTLS if it offers that: asked for
 // without the package, as a proof.
 func (s *server) offers(ctx context.Context) ([]string, error) {
-	network, address := "tcp", s.address(s.port())
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	conn, err := s.dial(ctx)
 	if err != nil {
 		return nil, err
 	}

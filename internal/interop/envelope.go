@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/postrider/smtp"
 )
@@ -55,19 +52,7 @@ func (t *trial) hundred(disabled ...string) error {
 			return err
 		}
 	}
-	var known, all []string
-	for i := range 100 {
-		box := fmt.Sprintf("reader%02d", i)
-		switch {
-		case i%20 == 0:
-			box = fmt.Sprintf("nosuch%d", i/20)
-		case i%20 == 10 && t.defers:
-			box = fmt.Sprintf("grey%d", i/20)
-		default:
-			known = append(known, box)
-		}
-		all = append(all, box)
-	}
+	all, known := t.hundredBoxes()
 	p, err := t.letter(all...).Prepare()
 	if err != nil {
 		return err
@@ -91,6 +76,23 @@ func (t *trial) hundred(disabled ...string) error {
 		}
 	}
 	return t.arrived(p, p.MessageID, known...)
+}
+
+// hundredBoxes are a hundred recipients, and those of them whom the server knows.
+func (t *trial) hundredBoxes() (all, known []string) {
+	for i := range 100 {
+		box := fmt.Sprintf("reader%02d", i)
+		switch {
+		case i%20 == 0:
+			box = fmt.Sprintf("nosuch%d", i/20)
+		case i%20 == 10 && t.defers:
+			box = fmt.Sprintf("grey%d", i/20)
+		default:
+			known = append(known, box)
+		}
+		all = append(all, box)
+	}
+	return all, known
 }
 
 // countingConn counts what is written at once, as a group of commands is.
@@ -205,15 +207,7 @@ func report(t *trial) error {
 	if !t.reports {
 		return notOffered("it offers DSN, keeps what it gets, and so has nothing to report")
 	}
-	path, err := t.boxes.awaitReport(t, "ann", func(r *smtp.Report) bool { return r.MessageID == p.MessageID })
-	if err != nil {
-		return err
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	r, err := smtp.ParseReport(bytes.NewReader(raw))
+	r, err := t.boxes.awaitReport(t, "ann", p.MessageID)
 	if err != nil {
 		return err
 	}
@@ -225,31 +219,6 @@ func report(t *trial) error {
 		return fmt.Errorf("the report is about %q, which went to %q", r.EnvelopeID, original)
 	}
 	return nil
-}
-
-// awaitReport waits for a report in a box.
-func (m *mailbox) awaitReport(ctx context.Context, box string, isIt func(*smtp.Report) bool) (string, error) {
-	for ctx.Err() == nil {
-		if err := m.scan(); err != nil {
-			return "", err
-		}
-		for _, d := range m.unclaimed(box) {
-			file, err := os.Open(d.path)
-			if err != nil {
-				return "", err
-			}
-			r, err := smtp.ParseReport(file)
-			file.Close()
-			if err == nil && isIt(r) {
-				m.mu.Lock()
-				d.claimed = true
-				m.mu.Unlock()
-				return d.path, nil
-			}
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return "", errors.New("no report came")
 }
 
 // tooBig is a message over the limit of every server here.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/textproto"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/postrider/smtp"
 )
 
 // vmail owns the Maildirs.
@@ -232,4 +235,27 @@ func (m *mailbox) remove(id string) error {
 		}
 	}
 	return nil
+}
+
+// awaitReport waits for a report about a mail.
+func (m *mailbox) awaitReport(ctx context.Context, box, id string) (*smtp.Report, error) {
+	for ctx.Err() == nil {
+		if err := m.scan(); err != nil {
+			return nil, err
+		}
+		for _, d := range m.unclaimed(box) {
+			raw, err := os.ReadFile(d.path)
+			if err != nil {
+				return nil, err
+			}
+			if r, err := smtp.ParseReport(bytes.NewReader(raw)); err == nil && r.MessageID == id {
+				m.mu.Lock()
+				d.claimed = true
+				m.mu.Unlock()
+				return r, nil
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil, errors.New("no report came")
 }

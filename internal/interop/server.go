@@ -72,7 +72,7 @@ func (s *server) start(ctx context.Context) error {
 	}
 	command := exec.Command("/srv/start/" + s.program)
 	command.Stdout, command.Stderr = log, log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // An interrupt is for the suite alone.
 	if err := command.Start(); err != nil {
 		return err
 	}
@@ -92,12 +92,8 @@ func (s *server) start(ctx context.Context) error {
 func (s *server) await(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	network, address := "tcp", s.address(s.port())
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
 	for {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		conn, err := s.dial(ctx)
 		if err == nil {
 			return conn.Close()
 		}
@@ -109,6 +105,15 @@ func (s *server) await(ctx context.Context, ended <-chan struct{}) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// dial connects without the package.
+func (s *server) dial(ctx context.Context) (net.Conn, error) {
+	network, address := "tcp", s.address(s.port())
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // address is that of one of its ports.
