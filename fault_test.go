@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +121,7 @@ func eachFault(t *testing.T, f fault, run func(*testing.T, fault) *faultyServer)
 		cases++
 	}
 	t.Logf("%d cases; whole, the server heard %d octets and said %d", cases, whole.heard, whole.said)
+	t.Attr("faults", strconv.Itoa(cases))
 }
 
 // stride is 1 but in the bulk of the first content, and there near the ends of

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -1259,41 +1258,4 @@ func (s *scriptedSender) Send(_ context.Context, m *smtp.Message) (*smtp.Result,
 		return nil, nil
 	}
 	return result, nil
-}
-
-// TestNothingIsLeft: of hundreds of sessions no goroutine and no descriptor is left.
-func TestNothingIsLeft(t *testing.T) {
-	goroutines, files := runtime.NumGoroutine(), descriptors(t)
-	for range 5 {
-		server := &smtptest.Server{}
-		if err := server.Start(); err != nil {
-			t.Fatal(err)
-		}
-		mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, MaxConns: 20, MaxMessages: 3}
-		sends(t, mailer, 60)
-		for _, err := range mailer.SendAll(t.Context(), letters(60)) {
-			if err != nil {
-				t.Error(err)
-			}
-		}
-		mailer.Close()
-		server.Close()
-	}
-	for range 1000 { // The server's own end in their time.
-		if runtime.NumGoroutine() <= goroutines && descriptors(t) <= files {
-			return
-		}
-		runtime.Gosched()
-		time.Sleep(time.Millisecond)
-	}
-	t.Errorf("%d goroutines were %d, %d descriptors %d", runtime.NumGoroutine(), goroutines, descriptors(t), files)
-}
-
-func descriptors(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0 // Not on Linux.
-	}
-	return len(list)
 }
