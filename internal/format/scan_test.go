@@ -2,6 +2,7 @@ package format_test
 
 import (
 	"bytes"
+	"net/mail"
 	"regexp"
 	"strings"
 	"testing"
@@ -171,6 +172,45 @@ func FuzzFields(f *testing.F) {
 			if name == "bcc" && bytes.Count(got, []byte("\r")) == bytes.Count(got, []byte("\r\n")) {
 				t.Errorf("%q is shown as %q", header, got)
 			}
+		}
+	})
+}
+
+// FuzzParseDate: what net/mail takes for a date with a numeric zone is that instant,
+// also with a comment behind it.
+func FuzzParseDate(f *testing.F) {
+	for _, seed := range []string{"Sat, 21 Nov 2026 12:00:00 +0000", "21 Nov 26 12:00 -0500 (EST)", "Sat Nov 21 12:00:00 2026", "Sat, 21 Nov 2026 12:00:00 PST", "2026-11-21T12:00:00Z"} {
+		f.Add(seed)
+	}
+	numeric := regexp.MustCompile(`^[0-9A-Za-z:, ]+ [-+][0-9]{4}$`)
+	f.Fuzz(func(t *testing.T, s string) {
+		got := format.ParseDate(s)
+		if want, err := mail.ParseDate(s); err == nil && numeric.MatchString(s) && !got.Equal(want) {
+			t.Errorf("%q is %v, want %v", s, got, want)
+		}
+		if again := format.ParseDate(s + " (a (nested) comment)"); !strings.ContainsAny(s, `(\`) && !again.Equal(got) {
+			t.Errorf("%q is %v, with a comment %v", s, got, again)
+		}
+	})
+}
+
+// FuzzWithoutComments: what is left is what was there, and nothing is left to take out.
+func FuzzWithoutComments(f *testing.F) {
+	for _, seed := range []string{"a (b) c", `"(a)" \( (b (c) \) d) e`, "(", ")", `"`, `\`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := format.WithoutComments(s)
+		if again := format.WithoutComments(got); again != got {
+			t.Errorf("%q became %q, and that %q", s, got, again)
+		}
+		rest := s
+		for i := range len(got) {
+			at := strings.IndexByte(rest, got[i])
+			if at < 0 {
+				t.Fatalf("%q became %q", s, got)
+			}
+			rest = rest[at+1:]
 		}
 	})
 }

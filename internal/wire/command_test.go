@@ -198,6 +198,7 @@ func FuzzCommand(f *testing.F) {
 			`RCPT TO:<(.*)> ([^ =]+)(?:=([^ =]+))?`:   wire.NewCommand("RCPT").To(mailbox).Param(keyword, value),
 			`EHLO ()([^ ]+)()`:                        wire.NewCommand("EHLO").Host(host),
 			`AUTH ()([^ ]+) ([^ ]+)`:                  wire.NewCommand("AUTH").Keyword(keyword).Base64([]byte(value)),
+			`()([A-Za-z0-9-]+)((?: [ -~]*)?)`:         wire.ParseCommand(value),
 		}
 		for pattern, command := range commands {
 			line, err := command.Bytes()

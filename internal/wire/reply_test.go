@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -104,6 +108,9 @@ func FuzzReadReply(f *testing.F) {
 	for _, seed := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "550 5.1.1 no\r\n", "2\r\n", "250-\n250\n", "421-x\r\n421 4.3.2 y\r\n"} {
 		f.Add(seed)
 	}
+	for _, reply := range conversedReplies(f) {
+		f.Add(reply)
+	}
 	f.Fuzz(func(t *testing.T, in string) {
 		reply, err := wire.NewReplyReader(strings.NewReader(in)).Read(nil)
 		if err != nil {
@@ -117,6 +124,26 @@ func FuzzReadReply(f *testing.F) {
 			t.Errorf("%q was read as %+v, and that, spelled again, as %+v, %v", in, reply, again, err)
 		}
 	})
+}
+
+// conversedReplies are what servers say at once in the conversations of the package.
+func conversedReplies(f *testing.F) (list []string) {
+	f.Helper()
+	paths, err := filepath.Glob("../../testdata/session/*.txt")
+	if err != nil || len(paths) == 0 {
+		f.Fatal("no conversations", err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, reply := range regexp.MustCompile(`(?m)(?:^S: [^(].*\n)+`).FindAllString(string(text), -1) {
+			list = append(list, strings.ReplaceAll(strings.ReplaceAll(reply, "S: ", ""), "\n", "\r\n"))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // spell writes a reply as a server would.
