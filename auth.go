@@ -189,8 +189,12 @@ func (c *Client) offered(mechanisms []Mechanism) (candidates []Mechanism, err er
 		if mechanism == nil {
 			return nil, errors.New("a mechanism is nil")
 		}
-		names = append(names, mechanism.Name())
-		if slices.ContainsFunc(offered, func(name string) bool { return strings.EqualFold(name, mechanism.Name()) }) {
+		name := mechanism.Name()
+		if _, err := wire.NewCommand("AUTH").Keyword(name).Bytes(); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+		if slices.ContainsFunc(offered, func(theirs string) bool { return strings.EqualFold(theirs, name) }) {
 			candidates = append(candidates, mechanism)
 		}
 	}

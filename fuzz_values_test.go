@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/hostile"
 	"github.com/postrider/smtp/internal/readback"
 )
 
@@ -24,7 +25,7 @@ import (
 func FuzzHeader(f *testing.F) {
 	f.Add("Ann", "ann@example.com", "Hi", "X-Campaign", "autumn", "1@example.com", "https://example.com/1", false)
 	f.Add("Müller, \"J\" <x@y>", `"a b"@bücher.example`, "=?utf-8?q?x?=", "Comments", strings.Repeat("ü ", 90), "a.b@[192.0.2.1]", "mailto:a@b?subject=x%20y", true)
-	for _, value := range hostile {
+	for _, value := range hostile.Values {
 		f.Add(value, "ann@example.com", value, "X-A", value, "1@example.com", "https://example.com/1", true)
 		f.Add("Ann", value, "", value, "x", value, value, false)
 	}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"go/types"
 	"net"
 	"net/mail"
+	"net/textproto"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,18 +18,9 @@ import (
 	"testing"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/hostile"
 	"github.com/postrider/smtp/internal/readback"
 )
-
-var hostile = []string{
-	"x\r\nRSET\r\n", "x\nBcc: evil@example.com", "x\rBcc: evil@example.com", "x\r\n\r\nbody", "x\r\n.\r\nMAIL FROM:<evil@example.com>\r\n",
-	"x\x00y", "x\x1b[2J", "x\x7f", "x\u0085y", "\xff\xfe", "ann@example.com\r\nRCPT TO:<evil@example.com>",
-	"ann@example.com> SIZE=1", "ann@example.com>\r\nRSET", `"ann@example.com> X=1"@example.net`, "\"a\r\nb\"@example.net",
-	"@a,@b:c@example.com", "a@b@example.com", "a, b@example.com", "<a@example.com>", "Group:a@example.com;", `a";x="y`, "a; b=c", "=?utf-8?q?x=0D=0ABcc:_evil?=",
-	"é\r\nBcc: evil@example.com", "\u202eevil", "--=_x", " ", "\t", ":;", "<a@b>, <c@d>", "https://example.com/>, <mailto:evil@example.com",
-	"=?utf-8?q?=22=2C_evil=40example.com?=", "text/html; charset=\"a\r\nX: y\"", "news.example.com> (x", strings.Repeat("x", 2000), "\u2028Bcc: evil@example.com",
-	"METHOD:REQUEST\r\nBcc: x", "BEGIN:VCALENDAR\r\nMETHOD:A;B\r\nEND:VCALENDAR",
-}
 
 // TestInjection puts every hostile value into every string that a message has,
 // found by reflection so that a new field is not forgotten. Either it is refused
@@ -40,7 +32,7 @@ func TestInjection(t *testing.T) {
 	paths := stringPaths(reflect.ValueOf(everyField()).Elem(), "")
 	refused := 0
 	for _, path := range paths {
-		for _, value := range hostile {
+		for _, value := range hostile.Values {
 			m := everyField()
 			at(reflect.ValueOf(m).Elem(), path).SetString(value)
 			got := dictate(t, m)
@@ -53,12 +45,25 @@ func TestInjection(t *testing.T) {
 				}
 			case got.err != nil || got.verbs != harmless.verbs:
 				t.Errorf("%s = %q: %s, %v", path, value, got.verbs, got.err)
-			case got.leaves != harmless.leaves || !slices.Equal(got.fields, harmless.fields) || got.mailboxes != harmless.mailboxes && value != ":;":
+			case got.leaves != harmless.leaves || !slices.Equal(got.fields, fieldsWith(harmless.fields, path, value)) || got.mailboxes != harmless.mailboxes && value != ":;":
 				t.Errorf("%s = %q became a message with %q, %d mailboxes and %d leaves", path, value, got.fields, got.mailboxes, got.leaves)
 			}
 		}
 	}
-	t.Logf("%d strings × %d values: %d refused", len(paths), len(hostile), refused)
+	t.Logf("%d strings × %d values: %d refused", len(paths), len(hostile.Values), refused)
+	t.Attr("injections", strconv.Itoa(len(paths)*len(hostile.Values)))
+}
+
+// fieldsWith are the fields of a message when a string of it has another value: that
+// of a name in Header changes them.
+func fieldsWith(fields []string, path, value string) []string {
+	if path != "Header.0.Name" {
+		return fields
+	}
+	fields = slices.Clone(fields)
+	fields[slices.Index(fields, "X-Campaign1")] = textproto.CanonicalMIMEHeaderKey(value) + "1"
+	slices.Sort(fields)
+	return fields
 }
 
 // TestEveryFieldIsTried: no string of a public type has been forgotten above. The
@@ -106,7 +111,7 @@ func TestEveryFieldIsTried(t *testing.T) {
 // TestSettingsAreChecked: no setting brings a second line into the dialogue.
 func TestSettingsAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, value := range append(hostile, "mx.example.com") {
+	for _, value := range append(hostile.Values, "mx.example.com") {
 		for i, opts := range []*smtp.Options{{LocalName: value}, {ServerName: value}, {Disable: []string{value}}} {
 			ours, theirs := net.Pipe()
 			server := record(theirs)
@@ -133,18 +138,10 @@ func TestSettingsAreChecked(t *testing.T) {
 func publicStrings(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	files, err := filepath.Glob("*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, path := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachFile(t, func(file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.TypeSpec)
-			if !ok || file.Name.Name != "smtp" || !spec.Name.IsExported() {
+			if !ok || !spec.Name.IsExported() {
 				return true
 			}
 			structure, ok := spec.Type.(*ast.StructType)
@@ -160,8 +157,26 @@ func publicStrings(t *testing.T) map[string]bool {
 			}
 			return true
 		})
-	}
+	})
 	return names
+}
+
+// eachFile parses the source of the package.
+func eachFile(t *testing.T, visit func(*ast.File)) {
+	t.Helper()
+	paths, err := filepath.Glob("*.go")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		file, err := parser.ParseFile(gotoken.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Name.Name == "smtp" && !strings.HasSuffix(path, "_test.go") {
+			visit(file)
+		}
+	}
 }
 
 // everyField is a message in which every string is set.
@@ -206,7 +221,7 @@ func dictate(t *testing.T, m *smtp.Message) dictation {
 	<-server.done
 	d := dictation{verbs: server.verbs, err: err}
 	if err == nil {
-		raw := []byte(strings.TrimSuffix(server.content, ".\r\n"))
+		raw := []byte(strings.ReplaceAll(strings.TrimSuffix(server.content, ".\r\n"), "\r\n..", "\r\n."))
 		parsed, err := mail.ReadMessage(strings.NewReader(string(raw)))
 		if err != nil {
 			t.Fatal(err)
