@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -57,6 +58,7 @@ func serveGoSMTP(s *server) error {
 type goSession struct {
 	server    *server
 	mustLogin bool
+	from      string
 	declared  *smtp.MailOptions
 	to        []string
 }
@@ -90,7 +92,7 @@ func (s *goSession) Auth(mechanism string) (sasl.Server, error) {
 }
 
 func (s *goSession) Mail(from string, declared *smtp.MailOptions) error {
-	s.declared = declared
+	s.from, s.declared = from, declared
 	if s.mustLogin {
 		return smtp.ErrAuthRequired
 	}
@@ -163,7 +165,7 @@ func (s *goSession) put(address string, data []byte) error {
 		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 2, 0}, Message: "The mailbox is broken"}
 	}
 	box, name := filepath.Join(s.server.boxes.root, local), fmt.Sprint(delivered.Add(1))
-	if err := os.WriteFile(filepath.Join(box, "tmp", name), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(box, "tmp", name), slices.Concat([]byte("Return-Path: <"+s.from+">\r\n"), data), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(filepath.Join(box, "tmp", name), filepath.Join(box, "new", name))

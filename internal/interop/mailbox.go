@@ -171,23 +171,28 @@ func (m *mailbox) strays() (list []string, err error) {
 }
 
 // sameContent compares what was delivered with what was sent: nothing but trace fields
-// may have been put before it, the right sender among them, and a Maildir has bare line
-// feeds.
+// may have been put before it, the right sender among them by Return-Path (RFC 5321, section
+// 4.4), and a Maildir has bare line feeds.
 func sameContent(delivered, sent []byte, sender string) error {
 	delivered, sent = normal(delivered), normal(sent)
 	trace, ok := bytes.CutSuffix(delivered, sent)
 	if !ok {
 		return fmt.Errorf("something else arrived: %s", difference(delivered, sent))
 	}
+	told := false
 	for line := range bytes.Lines(trace) {
 		name, value, isField := strings.Cut(string(line), ":")
 		if line[0] != ' ' && line[0] != '\t' && !(isField && slices.Contains(traceFields, strings.ToLower(name))) {
 			return fmt.Errorf("a line was put before it: %q", line)
 		}
 		value = strings.Replace(value, "MAILER-DAEMON", "", 1) // as Sendmail spells nobody
-		if strings.EqualFold(name, "Return-Path") && strings.Trim(value, " <>\n") != strings.Trim(sender, "<>") {
+		isSender := strings.EqualFold(name, "Return-Path")
+		if told = told || isSender; isSender && strings.Trim(value, " <>\n") != strings.Trim(sender, "<>") {
 			return fmt.Errorf("%q, and it was sent from %q", line, sender)
 		}
+	}
+	if !told && sender != "<>" { // OpenSMTPD does not tell of nobody.
+		return errors.New("it does not tell who sent it")
 	}
 	return nil
 }

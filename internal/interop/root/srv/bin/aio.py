@@ -34,6 +34,7 @@ class Handler:
         for address in envelope.rcpt_tos:
             box, name = MAIL + address.rpartition("@")[0], str(next(numbers))
             with open(f"{box}/tmp/{name}", "wb") as file:
+                file.write(f"Return-Path: <{envelope.mail_from or ''}>\r\n".encode())
                 file.write(envelope.original_content)
             os.rename(f"{box}/tmp/{name}", f"{box}/new/{name}")
         return "250 2.0.0 taken"

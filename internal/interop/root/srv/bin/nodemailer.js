@@ -13,7 +13,7 @@ function deliver(envelope, data) {
     if (/^broken/.test(address)) continue;
     const box = '/srv/mail/nodemailer/' + address.slice(0, address.lastIndexOf('@'));
     const name = String(++number);
-    fs.writeFileSync(`${box}/tmp/${name}`, data);
+    fs.writeFileSync(`${box}/tmp/${name}`, Buffer.concat([Buffer.from(`Return-Path: <${envelope.mailFrom.address || ''}>\r\n`), data]));
     fs.renameSync(`${box}/tmp/${name}`, `${box}/new/${name}`);
   }
 }
