@@ -121,7 +121,7 @@ func allOrNobody(t *trial) error {
 
 // badSender is refused; the mail behind it, in the same session, must have its own.
 func badSender(t *trial) error {
-	if t.lmtp && t.program == "dovecot" {
+	if t.takesAnySender() {
 		return notOffered("it refuses no sender")
 	}
 	mailer := t.mailer()

@@ -40,7 +40,7 @@ func newMatrix(onServers, ofChecks regexp.Regexp, verbose bool) (*matrix, error)
 			m.looked = append(m.looked, s)
 		}
 	}
-	for _, c := range slices.Concat(sessionChecks(), envelopeChecks(), contentChecks(), readingChecks()) {
+	for _, c := range slices.Concat(sessionChecks(), envelopeChecks(), contentChecks(), runChecks(), readingChecks()) {
 		if ofChecks.MatchString(c.name) {
 			m.checks = append(m.checks, c)
 		}

@@ -30,6 +30,7 @@ func (m *matrix) report() string {
 		}
 		b.WriteString("\n")
 	}
+	m.describeRuns(&b)
 	b.WriteString("\nThe readers: " + versions["python3-minimal"] + " of Python, " + versions["mailparser"] + " of mailparser.\n")
 	b.WriteString("\nWhere there is no SMTPUTF8, the one message with UTF-8 in its header is not among those that are read.\n")
 	b.WriteString("\nLeft out: Postfix's smtp-sink, which delivers nothing that could be compared, and stunnel, which only stands before others.\n")
@@ -57,6 +58,20 @@ func (m *matrix) describe(b *strings.Builder, s *server) {
 		if o := m.cells[cell{c.name, s}]; o.isNotOffered() && !strings.HasSuffix(o.err.Error(), "in its EHLO") {
 			fmt.Fprintf(b, "  - %s: %v\n", c.name, o.err)
 		}
+	}
+}
+
+// describeRuns tells how many runs of mails there were.
+func (m *matrix) describeRuns(b *strings.Builder) {
+	var counts []string
+	total := 0
+	for _, s := range m.looked {
+		total += s.sentRuns
+		counts = append(counts, fmt.Sprintf("%d to %s", s.sentRuns, s.name))
+	}
+	if total > 0 {
+		fmt.Fprintf(b, "\n%d runs of mails: %s. In each, four mails go over one session, each from a sender and to two recipients of its own, of whom nobody, one position or two are refused.\n",
+			total, strings.Join(counts, ", "))
 	}
 }
 

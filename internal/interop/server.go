@@ -34,6 +34,7 @@ type server struct {
 	identities *identities
 	boxes      *mailbox
 	samples    []sample // once they have been sent
+	sentRuns   int      // runs of mails
 	missing    error    // why it is not there
 	offered    []string // in the end
 }
@@ -123,6 +124,9 @@ func (s *server) address(port int) string {
 	}
 	return fmt.Sprintf("%s.test.example:%d", s.host, port)
 }
+
+// takesAnySender tells whether it refuses none.
+func (s *server) takesAnySender() bool { return s.lmtp && s.program == "dovecot" }
 
 // port is the one that the checks use, where they do not want another.
 func (s *server) port() int {
