@@ -177,15 +177,9 @@ func (f *fields) further(source string, field HeaderField) {
 	case owned[name] != "":
 		err = fmt.Errorf("%s is set by %s of the Message", field.Name, owned[name])
 	case name == "mime-version", strings.HasPrefix(name, "content-") && name != "content-language", strings.HasPrefix(name, "resent-"):
-		err = fmt.Errorf("%s is written by the package, or not at all", field.Name)
-	case len(field.Name) > 76:
-		err = fmt.Errorf("%q is longer than 76 octets", field.Name)
-	case field.Name == "" || strings.ContainsFunc(field.Name, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r) // RFC 2045, section 5.1: a token.
-	}):
-		err = fmt.Errorf("%q is no name of a header field", field.Name)
+		err = fmt.Errorf("%q is written by the package, or not at all", field.Name)
 	case strings.TrimSpace(field.Value) == "":
-		err = fmt.Errorf("%s has no value", field.Name)
+		err = fmt.Errorf("%q has no value", field.Name)
 	}
 	switch {
 	case err != nil:

@@ -26,7 +26,7 @@ func ToASCII(address string) (string, error) {
 }
 
 // ToUnicode returns an address, or a domain, as people read it: the domain in
-// U-labels. A label that has no such form stays as it is.
+// U-labels. One with a label that has no such form stays as it is.
 func ToUnicode(address string) (string, error) {
 	if !strings.Contains(address, "@") {
 		ascii, err := checkedDomain(address)
@@ -180,13 +180,19 @@ func checkedDomain(domain string) (string, error) {
 	return ascii, nil
 }
 
-// unicodeDomain spells a domain in A-labels for people.
+// unicodeDomain spells a domain in A-labels for people; one with a label that has no
+// U-label stays as it is, since the two together are no domain.
 func unicodeDomain(ascii string) string {
 	labels := strings.Split(ascii, ".")
 	for i, label := range labels {
-		if unicode, err := lookup.ToUnicode(label); err == nil && strings.HasPrefix(strings.ToLower(label), "xn--") {
-			labels[i] = unicode
+		if !strings.HasPrefix(strings.ToLower(label), "xn--") {
+			continue
 		}
+		unicode, err := lookup.ToUnicode(label)
+		if err != nil {
+			return ascii
+		}
+		labels[i] = unicode
 	}
 	return strings.Join(labels, ".")
 }

@@ -30,9 +30,10 @@ const (
 )
 
 // Fields are header fields as they are written: each folded, and ending in CRLF. They
-// are made only by the functions below, none of which lets a control through. Each adds
-// one field to those that it is given, of which there may be none, and returns them all;
-// as with append, those that were given are then used up.
+// are made only by the functions below, none of which lets a control through; only the
+// names of Text and Structured may be a caller's. Each adds one field to those that it is
+// given, of which there may be none, and returns them all; as with append, those that
+// were given are then used up.
 type Fields struct{ raw []byte }
 
 // With returns the fields with others behind them.
@@ -49,7 +50,7 @@ const EmptyGroup = ":;"
 // Text makes an unstructured field such as Subject.
 func (c Charset) Text(to Fields, name, value string) (Fields, error) {
 	f := newFolder(to, name)
-	if err := CheckText(value); err != nil {
+	if err := cmp.Or(checkName(name), CheckText(value)); err != nil {
 		return to, err
 	}
 	if c.needsEncoding(value) {
@@ -64,12 +65,26 @@ func (c Charset) Text(to Fields, name, value string) (Fields, error) {
 // stays as it is.
 func Structured(to Fields, name, value string) (Fields, error) {
 	f := newFolder(to, name)
+	if err := checkName(name); err != nil {
+		return to, err
+	}
 	value = strings.Trim(value, " ")
 	if !isPrintable(value) || longestWord(value) > maxWord || strings.Contains(value, strings.Repeat(" ", maxLine)) {
 		return to, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
 	}
 	f.text(value)
 	return f.end(), nil
+}
+
+// checkName allows what every reader takes for the name of a field: a token (RFC 2045,
+// section 5.1), on a line with the beginning of its value.
+func checkName(name string) error {
+	if name == "" || len(name) > maxLine || strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
+	}) {
+		return fmt.Errorf("%q is no name of a header field", name)
+	}
+	return nil
 }
 
 // Mailboxes makes an address field such as To; an empty list makes no sense.

@@ -10,16 +10,15 @@ import (
 	"github.com/postrider/smtp/internal/hostile"
 )
 
-// places are all strings of all functions that make a field.
+// places are all strings of all functions that make a field, but for names that are
+// constants.
 var places = map[string]func(value string) (format.Fields, error){
 	"Text name":       func(v string) (format.Fields, error) { return format.UTF8.Text(format.Fields{}, v, "x") },
 	"Text":            func(v string) (format.Fields, error) { return format.ASCII.Text(format.Fields{}, "X", v) },
 	"Text in UTF-8":   func(v string) (format.Fields, error) { return format.UTF8.Text(format.Fields{}, "X", v) },
 	"Structured name": func(v string) (format.Fields, error) { return format.Structured(format.Fields{}, v, "x") },
 	"Structured":      func(v string) (format.Fields, error) { return format.Structured(format.Fields{}, "X", v) },
-	"Words name":      func(v string) (format.Fields, error) { return format.Words(format.Fields{}, v, "x") },
 	"Words":           func(v string) (format.Fields, error) { return format.Words(format.Fields{}, "X", "a", v) },
-	"Value name":      func(v string) (format.Fields, error) { return format.Value(format.Fields{}, v, "x") },
 	"Value":           func(v string) (format.Fields, error) { return format.Value(format.Fields{}, "X", v) },
 	"Param name": func(v string) (format.Fields, error) {
 		return format.Value(format.Fields{}, "X", "x", format.Param{Name: v, Value: "x"})
@@ -29,9 +28,6 @@ var places = map[string]func(value string) (format.Fields, error){
 	},
 	"ListID name": func(v string) (format.Fields, error) { return format.ASCII.ListID(format.Fields{}, v, "a.b") },
 	"ListID":      func(v string) (format.Fields, error) { return format.UTF8.ListID(format.Fields{}, "x", v) },
-	"Mailboxes name": func(v string) (format.Fields, error) {
-		return format.ASCII.Mailboxes(format.Fields{}, v, []format.Mailbox{{"x", "a@b"}})
-	},
 	"Mailbox name": func(v string) (format.Fields, error) {
 		return format.ASCII.Mailboxes(format.Fields{}, "X", []format.Mailbox{{v, "a@b"}})
 	},
