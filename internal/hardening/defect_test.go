@@ -1,0 +1,74 @@
+package main
+
+import "testing"
+
+// defect is what is wrong in another Go package that sends mail.
+type defect struct {
+	name    string // the package and a number
+	what    string // is wrong there
+	try     func(t *testing.T)
+	because string // it cannot exist here; try is then nil
+	alone   bool   // it counts what the whole process allocates
+}
+
+// TestDefects tries each defect of another package here.
+func TestDefects(t *testing.T) {
+	named := map[string]bool{}
+	for _, d := range defects {
+		if named[d.name] || d.what == "" || (d.try == nil) == (d.because == "") {
+			t.Errorf("%s is there twice, or does not say what it tries", d.name)
+		}
+		named[d.name] = true
+		if d.try == nil {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			if !d.alone {
+				t.Parallel()
+			}
+			d.try(t)
+			t.Attr("defects", "1")
+		})
+	}
+}
+
+var defects = []defect{
+	{name: "go-mail-1", what: "a half mail is delivered when a file fails, and later replies are taken for those of other commands", try: defectHalfAMail},
+	{name: "go-mail-2", what: "with a dialer of one's own, mail meant for TLS goes in the clear", try: defectDialerTLS},
+	{name: "go-mail-3", what: "starttls in lower case is not seen", try: defectLowerCase},
+	{name: "go-mail-4", what: "a file that is missing is left out of the mail without an error", try: defectMissingFile},
+	{name: "go-mail-5", what: "the context counts for the dial only", try: defectContext},
+	{name: "go-mail-6", what: "one deadline for a whole transaction, or a whole batch, however steady it is", try: defectWholeDeadline},
+	{name: "go-mail-7", what: "a mail that was accepted is an error, since a later command fails", try: defectAfterSuccess},
+	{name: "go-mail-8", what: "one bad recipient sinks the mail, and the replies are in no field", try: defectOneBad},
+	{name: "go-mail-9", what: "line ends in a dozen places become header fields", try: defectPlaces},
+	{name: "go-mail-10", what: "what is written a second time, as for a signature, has other octets", try: defectAgain},
+	{name: "go-mail-11", what: "a text that is called 7bit is quoted-printable", try: defectTexts},
+	{name: "go-mail-12", what: "SMTPUTF8 goes with mails in ASCII, and UTF-8 to servers without it", try: defectUTF8},
+	{name: "go-mail-13", what: "handing a mail on loses blind copies and the envelope's sender", try: defectBlindCopies},
+	{name: "go-mail-14", what: "reading odd parameters of a part panics, or mangles them", try: defectOddParts},
+	{name: "go-mail-15", what: "SCRAM does without the server's proof and takes any iteration count; most mechanisms go in the clear", try: func(t *testing.T) {
+		defectSCRAM(t)
+		defectClearSecrets(t)
+	}},
+	{name: "go-mail-16", what: "there is no null sender", try: defectNullSender},
+	{name: "go-mail-17", what: "13 waits for a mail", try: defectRoundTrips},
+	{name: "go-mail-18", what: "what fails leaves connections and files open", try: func(t *testing.T) {
+		defectLeaks(t)
+		defectOpenFiles(t)
+	}},
+	{name: "go-mail-19", what: "an error without words panics when it is asked whether it is temporary, and a lost link is permanent", try: defectEmptyErrors},
+	{name: "go-mail-20", what: "writing a message changes it, so that two at once race", try: defectRaces},
+	{name: "go-mail-21", what: "a tls.Config needs a ServerName for STARTTLS", try: defectServerName},
+	{name: "go-mail-22", what: "mechanisms are found by parts of their names, and not the best first", try: defectWholeWords},
+	{name: "go-mail-23", what: "a link lost behind the final dot is a plain failure", try: defectUnknown},
+	{name: "go-mail-24", what: "reports are asked for by the client and not by the mail, and who is named twice gets two", try: defectReports},
+	{name: "go-mail-25", what: "file names that are not ASCII are encoded words in quotes, in one long line", try: defectFileNames},
+	{name: "go-mail-26", what: "lines of over 998 octets, and blank ones in the header", try: defectLongLines},
+	{name: "go-mail-27", what: "names with quotes, backslashes and commas become others", try: defectNames},
+	{name: "go-mail-28", what: "the caller's header is changed, and fields come in random order", try: defectCallersOwn},
+	{name: "go-mail-29", what: "a mail tells the software and the host that it is from", try: defectNoTraces},
+	{name: "go-mail-30", what: "a file of 25 MiB takes 101 MB or more", try: defectMemory, alone: true},
+	{name: "go-mail-31", what: "dots are doubled octet by octet", try: defectDots, alone: true},
+	{name: "go-mail-32", what: "143 allocations for a small mail", try: defectSmall, alone: true},
+}
