@@ -315,13 +315,15 @@ func defectRoundTrips(t *testing.T) {
 func defectLeaks(t *testing.T) {
 	for _, command := range []string{"CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "END", "QUIT"} {
 		for _, fault := range []smtptest.Fault{{Drop: true}, {Refusal: &smtptest.Refusal{Code: 554}}, {Refusal: &smtptest.Refusal{Code: 421}}} {
-			line, mailer := defectServe(t, defectTLS, defectAt(command, fault))
-			mailer.Auth = smtp.Password("user", "pencil")
-			for range 5 {
-				mailer.Send(t.Context(), defectLetter("bob@example.net"))
-			}
-			mailer.Close()
-			line.checkClosed(t)
+			synctest.Test(t, func(t *testing.T) {
+				line, mailer := defectServe(t, defectTLS, defectAt(command, fault))
+				mailer.Auth = smtp.Password("user", "pencil")
+				for range 5 {
+					mailer.Send(t.Context(), defectLetter("bob@example.net"))
+				}
+				mailer.Close()
+				line.checkClosed(t)
+			})
 		}
 	}
 	line, mailer := defectListen(t, defectTLS)

@@ -71,4 +71,18 @@ var defects = []defect{
 	{name: "go-mail-30", what: "a file of 25 MiB takes 101 MB or more", try: defectMemory, alone: true},
 	{name: "go-mail-31", what: "dots are doubled octet by octet", try: defectDots, alone: true},
 	{name: "go-mail-32", what: "143 allocations for a small mail", try: defectSmall, alone: true},
+	{name: "go-smtp-1", what: "the second mail of an LMTP session hangs", try: defectSecondLMTP},
+	{name: "go-smtp-2", what: "content that fails is delivered by the next command", try: defectFailingReader},
+	{name: "go-smtp-3", what: "a server that reads no more is waited for without end", try: defectNoReading},
+	{name: "go-smtp-4", what: "RSET has EHLO sent again", try: defectReset},
+	{name: "go-smtp-5", what: "BODY=8BITMIME goes with every mail, whatever was asked for", try: defectBodyType},
+	{name: "go-smtp-6", what: "an address can bring parameters and commands of its own", try: defectSmuggling},
+	{name: "go-smtp-7", what: "LOGIN knows one spelling of its prompts, and goes in the clear", try: defectPrompts},
+	{name: "go-smtp-8", what: "a mechanism is not asked whether the exchange was complete", try: defectDone},
+	{name: "go-smtp-9", what: "a bad certificate is the error of some later command", try: defectEagerTLS},
+	{name: "go-smtp-10", what: "credentials are in the log", try: defectLogs},
+	{name: "go-smtp-11", what: "long lines and tokens are altered, a bad field is found in the middle, and each line of base64 is allocated", alone: true, try: func(t *testing.T) {
+		defectData(t)
+		defectFewAllocations(t)
+	}},
 }

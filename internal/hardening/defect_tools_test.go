@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net"
 	"regexp"
 	"runtime"
@@ -382,4 +383,30 @@ type defectLog func(text string)
 func (l defectLog) Write(p []byte) (int, error) {
 	l(string(p))
 	return len(p), nil
+}
+
+// defectStalled is a connection to a server that takes 100,000 octets of a content,
+// and reads no more.
+func defectStalled() (ours, theirs net.Conn) {
+	ours, theirs = net.Pipe()
+	go func() {
+		buffer := make([]byte, 4096)
+		for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok"} {
+			io.WriteString(theirs, reply+"\r\n")
+			theirs.Read(buffer)
+		}
+		io.WriteString(theirs, "354 go\r\n")
+		io.CopyN(io.Discard, theirs, 100_000)
+	}()
+	return ours, theirs
+}
+
+// defectUnworded decodes the encoded words of a field.
+func defectUnworded(t *testing.T, value string) string {
+	t.Helper()
+	decoded, err := new(mime.WordDecoder).DecodeHeader(value)
+	if err != nil {
+		t.Error(err)
+	}
+	return decoded
 }
