@@ -41,9 +41,9 @@ func defectLowerCase(t *testing.T) {
 	}
 }
 
-// defectFakeSCRAM is a server that knows no password, and says 235 after so many lines.
-func defectFakeSCRAM(iterations string, after int) func(line string) string {
-	lines := 0
+// defectFakeSCRAM is a server that knows no password, and says 235 after so many lines;
+// to a proof, of which it notes that it came.
+func defectFakeSCRAM(iterations string, after int, proved *bool) func(line string) string {
 	nonce := regexp.MustCompile(`r=(.*)`)
 	return func(line string) string {
 		verb, rest, _ := strings.Cut(line, " ")
@@ -58,7 +58,7 @@ func defectFakeSCRAM(iterations string, after int) func(line string) string {
 		case "*":
 			return "501 cancelled"
 		}
-		lines++
+		*proved = verb != "AUTH"
 		return "235 welcome"
 	}
 }
@@ -71,7 +71,12 @@ func defectSCRAM(t *testing.T) {
 		after      int
 	}{{"4096", 0}, {"4096", 1}, {"1", 1}, {"1000000000", 1}, {"99999999999999999999", 1}} {
 		ours, theirs := net.Pipe()
-		go defectAnswer(theirs, defectFakeSCRAM(test.iterations, test.after))
+		var proved bool
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defectAnswer(theirs, defectFakeSCRAM(test.iterations, test.after, &proved))
+		}()
 		c := smtp.NewClient(ours, &smtp.Options{PlaintextAuth: true})
 		if err := c.Hello(t.Context()); err != nil {
 			t.Fatal(err)
@@ -80,6 +85,9 @@ func defectSCRAM(t *testing.T) {
 			t.Errorf("%v: a server that knows no password was believed", test)
 		}
 		c.Close()
+		if <-done; proved != (test.iterations == "4096" && test.after == 1) {
+			t.Errorf("%v: a proof was sent: %v", test, proved)
+		}
 	}
 }
 

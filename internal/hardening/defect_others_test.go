@@ -66,7 +66,13 @@ func defectForgets(t *testing.T) {
 	script := "C: %s\nS: 250-mx\nS: 250-PIPELINING\nS: 250-SIZE 10\nS: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-CHUNKING\nS: 250-DSN\nS: 250-LIMITS RCPTMAX=1\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\n" +
 		"C: STARTTLS\nS: 220 go\nS: (starts TLS)\n" + defectScript + "C: ...\nS: 250 queued\nC: QUIT\nS: 221 bye"
 	defectPlay(t, script, smtp.Options{Chunking: true}, func(t *testing.T, c *smtp.Client) {
-		if err := errors.Join(c.Hello(t.Context()), c.StartTLS(t.Context(), defectTrust(t)), c.Hello(t.Context())); err != nil {
+		if err := errors.Join(c.Hello(t.Context()), c.StartTLS(t.Context(), defectTrust(t))); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Extension("AUTH"); ok {
+			t.Error("AUTH is still offered before EHLO")
+		}
+		if err := c.Hello(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "LIMITS", "AUTH", "STARTTLS"} {

@@ -46,6 +46,7 @@ var defects = []defect{
 	{name: "go-mail-11", what: "a text that is called 7bit is quoted-printable", try: defectTexts},
 	{name: "go-mail-12", what: "SMTPUTF8 goes with mails in ASCII, and UTF-8 to servers without it", try: defectUTF8},
 	{name: "go-mail-13", what: "handing a mail on loses blind copies and the envelope's sender", try: defectBlindCopies},
+	{name: "go-mail-13b", what: "the program sendmail is run without the envelope's sender", because: "no program is run; what is handed on is a prepared message with its envelope, in go-mail-13"},
 	{name: "go-mail-14", what: "reading odd parameters of a part panics, or mangles them", try: defectOddParts},
 	{name: "go-mail-15", what: "SCRAM does without the server's proof and takes any iteration count; most mechanisms go in the clear", try: func(t *testing.T) {
 		defectSCRAM(t)
@@ -60,7 +61,9 @@ var defects = []defect{
 	{name: "go-mail-19", what: "an error without words panics when it is asked whether it is temporary, and a lost link is permanent", try: defectEmptyErrors},
 	{name: "go-mail-20", what: "writing a message changes it, so that two at once race", try: defectRaces},
 	{name: "go-mail-21", what: "a tls.Config needs a ServerName for STARTTLS", try: defectServerName},
+	{name: "go-mail-21b", what: "the fallback from port 465 to port 25 speaks TLS there", because: "no port is ever exchanged for another"},
 	{name: "go-mail-22", what: "mechanisms are found by parts of their names, and not the best first", try: defectWholeWords},
+	{name: "go-mail-22b", what: "NTLM comes before PLAIN", because: "there is no NTLM; the order of what there is, is in go-mail-22"},
 	{name: "go-mail-23", what: "a link lost behind the final dot is a plain failure", try: defectUnknown},
 	{name: "go-mail-24", what: "reports are asked for by the client and not by the mail, and who is named twice gets two", try: defectReports},
 	{name: "go-mail-25", what: "file names that are not ASCII are encoded words in quotes, in one long line", try: defectFileNames},
