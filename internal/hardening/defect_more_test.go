@@ -180,7 +180,7 @@ func defectChunkMemory(t *testing.T) {
 		if _, err := c.Send(t.Context(), m); err != nil {
 			t.Error(err)
 		}
-	}); n > 8<<20 || taken < 64<<20 {
+	}); n > 32<<20 || taken < 64<<20 {
 		t.Errorf("%d octets were allocated, %d sent", n, taken)
 	}
 }
