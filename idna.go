@@ -130,8 +130,16 @@ func mailboxKey(address string) string {
 var lookup = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckJoiners(true),
 	idna.CheckHyphens(false), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 
-// asciiDomain spells a domain in A-labels; what is ASCII already is not changed.
+// maxDomain is how long a domain may be written, in octets of UTF-8. In A-labels it has
+// 255 at most, so at most as many characters.
+const maxDomain = 1 << 10
+
+// asciiDomain spells a domain in A-labels; what is ASCII already is not changed. The
+// time that Punycode takes grows with the square of the length.
 func asciiDomain(domain string) (string, error) {
+	if len(domain) > maxDomain {
+		return "", fmt.Errorf("it has %d octets; %d are allowed", len(domain), maxDomain)
+	}
 	if !utf8.ValidString(domain) {
 		return "", errors.New("it is not valid UTF-8")
 	}
