@@ -300,7 +300,7 @@ func (m *Mailer) server() (s server, err error) {
 	}
 	s = server{network: "tcp", addr: m.Addr, tls: m.TLS, clear: m.TLS == TLSNone}
 	s.host, s.port, err = net.SplitHostPort(m.Addr)
-	if err != nil || s.host == "" || s.port == "" {
+	if err != nil || s.host == "" || s.port == "" || strings.Contains(m.Addr, " ") { // DialContext may put it into a line.
 		return s, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
 	}
 	return s, nil
