@@ -34,7 +34,7 @@ func everyControl(t *testing.T) {
 	}
 }
 
-// hostileNames are what no EHLO may be followed by.
+// localNames: what is no name of a host is never said behind EHLO.
 func localNames(t *testing.T) {
 	eachBreak(sessionPlaces[:3])(t)
 	for _, p := range sessionPlaces[:3] {
@@ -46,7 +46,7 @@ func localNames(t *testing.T) {
 	}
 }
 
-// sayHelo is a server that knows no EHLO, so that the name goes by HELO.
+// localNameByHelo: nor behind HELO, to a server that knows no EHLO.
 func localNameByHelo(t *testing.T) {
 	for _, value := range breaks("mx.example.com") {
 		ours, theirs := net.Pipe()
