@@ -117,7 +117,8 @@ func (c *Client) endContent(ctx context.Context, out content, s sink, w *wire.Co
 	if len(steps) > 0 {
 		c.announce(ctx, steps)
 		if len(blocks) > 0 {
-			count, written := c.overlap(blocks, steps[0].timeout)
+			// The server may not read on before it has answered the content.
+			count, written := c.overlap(blocks, c.opts.Timeouts.DataTermination+steps[0].timeout)
 			defer func() { c.outlive(ctx, steps[0].op, <-written) }()
 			begun = count
 		}
