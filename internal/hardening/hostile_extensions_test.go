@@ -122,7 +122,7 @@ func hostilePromises(way hostileWay) []hostileLie {
 			}
 			return way.offered(secure)
 		}},
-		{name: "STARTTLS vanishes", kind: either, lie: func(bool, int) []string { return way.offers }},
+		{name: "AUTH in place of STARTTLS", kind: either, lie: func(bool, int) []string { return append([]string{"AUTH LOGIN"}, way.offers...) }},
 		{name: "only one command is read at a time", kind: either, deaf: true, step: "EHLO", act: oneAtATime(false)},
 		{name: "each command is answered late", step: "EHLO", act: oneAtATime(true)},
 		{name: "PIPELINING, and the rest of a group is dropped", kind: either, deaf: true, offer: []string{"PIPELINING"}, step: "EHLO", act: oneAtATime(false)},
