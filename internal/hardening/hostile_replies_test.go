@@ -28,7 +28,7 @@ type hostileBehaviour struct {
 	miscounts bool
 }
 
-// hostileWaits are the time-outs of RFC 5321, section 4.5.3.2, at each step.
+// hostileWait is the time-out of RFC 5321, section 4.5.3.2, at a step.
 func hostileWait(step string) time.Duration {
 	switch step {
 	case "DATA":
@@ -85,7 +85,7 @@ func hostileDue(honest string) string {
 // hostileBehaviours are all, or those that can be hostile in many ways and, of what
 // differs in words only, each fifth, another one at each turn.
 func hostileBehaviours(all bool, turn int) []hostileBehaviour {
-	list := slices.Concat(hostileTalk(), hostilePaces(), hostileEnds())
+	list := slices.Concat(hostileTalk(), hostilePaces(), hostileEnds(), hostileEchoes())
 	for i, b := range slices.Concat(hostileCodes(), hostileTexts(), hostileRefusals()) {
 		if all || i%5 == turn%5 {
 			list = append(list, b)
@@ -249,6 +249,17 @@ func hostileRefusals() (list []hostileBehaviour) {
 		s.stay()
 		return false
 	}})
+}
+
+// hostileEchoes repeat what was said to them, which may be a password.
+func hostileEchoes() (list []hostileBehaviour) {
+	for _, words := range []string{"500 5.5.1 what is %s", "535-5.7.8 not\r\n535 5.7.8 %s", "421 4.7.0 %s?", "%s", "999 %s"} {
+		list = append(list, hostileBehaviour{name: fmt.Sprintf("the echo %q", words), kind: always(either), act: func(s *hostileSession, _ string) bool {
+			s.say(fmt.Sprintf(words, s.last) + "\r\n")
+			return false
+		}})
+	}
+	return list
 }
 
 // hostileEnds are silence, and the end of the connection.

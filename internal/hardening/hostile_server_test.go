@@ -44,6 +44,7 @@ type hostileSession struct {
 	secure  bool            // under TLS
 	clear   strings.Builder // what was heard without
 	said    strings.Builder // since the end of data
+	last    string          // command
 	mail    *hostileMail    // under way
 	mails   []*hostileMail  // whose content has ended
 	helloes int
@@ -104,8 +105,9 @@ func (s *hostileSession) serve() {
 	}
 }
 
-// heard keeps what came in the clear, where no secret may be.
+// heard keeps what came in the clear, where no secret may be, and what came last.
 func (s *hostileSession) heard(line string) {
+	s.last = line
 	if !s.secure {
 		s.clear.WriteString(line + "\n")
 	}
