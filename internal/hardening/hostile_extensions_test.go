@@ -28,12 +28,13 @@ func TestHostileExtensions(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			cases := 0
-			for _, lie := range hostileLies(way) {
-				for _, api := range hostileAPIs {
-					if cases++; testing.Short() && cases%5 > 0 {
+			for i, lie := range hostileLies(way) {
+				for k, api := range hostileAPIs {
+					if testing.Short() && (i+k)%5 > 0 {
 						continue
 					}
 					lie.of(way, api).run(t)
+					cases++
 				}
 			}
 			t.Attr("hostile-servers", strconv.Itoa(cases))

@@ -88,7 +88,10 @@ func eachHostile(t *testing.T, way hostileWay, api hostileAPI) {
 		if at.n > 2 || at.n > 1 && !(api.all && way.all) {
 			continue
 		}
-		for _, behaviour := range hostileBehaviours(way.all && !testing.Short(), turn) {
+		for i, behaviour := range hostileBehaviours(way.all && !testing.Short(), turn) {
+			if testing.Short() && (i+turn)%4 > 0 {
+				continue
+			}
 			server := hostileCase{way: way, api: api, at: at, behaviour: behaviour}.run(t)
 			if !server.sessions[0].hit {
 				t.Errorf("%v %s was never come to", at, behaviour.name)
