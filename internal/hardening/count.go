@@ -22,14 +22,14 @@ type totals map[string]int
 
 // what says in words what a key counts, in the order of printing.
 var what = []struct{ key, words string }{
-	{"advisories", "advisories on mail libraries, tried"},
-	{"not-applicable", "advisories that cannot concern a client, each with its reason"},
-	{"defects", "defects of other Go packages, tried"},
-	{"injections", "injections: hostile values in strings of callers and servers"},
-	{"faults", "faults: links cut, stalled and reset, octet by octet"},
-	{"runs", "runs of mails with somebody refused in some position"},
-	{"hostile-servers", "hostile servers"},
-	{"leaks", "tests run alone, with nothing left behind"},
+	{"advisories", "advisories on other mail libraries, tried on this one"},
+	{"not-applicable", "further advisories, each with the reason why it cannot concern this one"},
+	{"defects", "defects of other Go packages, tried on this one"},
+	{"injections", "injections: each string of callers and servers, each hostile value"},
+	{"faults", "faults: the link cut, stalled or reset, octet by octet"},
+	{"runs", "runs of mails with somebody refused in each position"},
+	{"hostile-servers", "hostile servers, each at each step"},
+	{"leaks", "tests run alone, after each of which nothing was left"},
 	{"fuzz-targets", "fuzz targets"},
 	{"fuzz-executions", "fuzz executions"},
 }
@@ -38,6 +38,28 @@ func (n totals) print() {
 	for _, w := range what {
 		fmt.Printf("%12s  %s\n", grouped(n[w.key]), w.words)
 	}
+}
+
+// promised compares with the table in SECURITY.md, which says how much is tried at least.
+func (n totals) promised() error {
+	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return err
+	}
+	page, err := os.ReadFile(strings.TrimSpace(string(folder)) + "/SECURITY.md")
+	if err != nil {
+		return err
+	}
+	for _, w := range what {
+		line := regexp.MustCompile(`\| ([0-9,]+) \| ` + regexp.QuoteMeta(w.words) + ` \|`).FindSubmatch(page)
+		if line == nil {
+			return fmt.Errorf("SECURITY.md does not say how many: %s", w.words)
+		}
+		if least, _ := strconv.Atoi(strings.ReplaceAll(string(line[1]), ",", "")); n[w.key] < least {
+			return fmt.Errorf("SECURITY.md says %d, and there were %d: %s", least, n[w.key], w.words)
+		}
+	}
+	return nil
 }
 
 // grouped writes a number with a comma between thousands.
