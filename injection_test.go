@@ -132,6 +132,7 @@ func TestSettingsAreChecked(t *testing.T) {
 			t.Errorf("%q as Addr: %v", value, err)
 		}
 	}
+	t.Attr("injections", strconv.Itoa(4*len(hostile.Values)))
 }
 
 // publicStrings lists the string fields of the exported structs of the package.

@@ -22,7 +22,8 @@ type totals map[string]int
 
 // what says in words what a key counts, in the order of printing.
 var what = []struct{ key, words string }{
-	{"advisories", "advisories on other mail libraries, tried on this one"},
+	{"advisories", "advisories on other mail libraries, tried on this one, by their identifiers"},
+	{"weaknesses", "weaknesses that these are about"},
 	{"not-applicable", "further advisories, each with the reason why it cannot concern this one"},
 	{"defects", "defects of other Go packages, tried on this one"},
 	{"injections", "injections: each string of callers and servers, each hostile value"},
@@ -51,6 +52,9 @@ func (n totals) promised() error {
 		return err
 	}
 	for _, w := range what {
+		if w.key == "fuzz-executions" { // as many as were asked for
+			continue
+		}
 		line := regexp.MustCompile(`\| ([0-9,]+) \| ` + regexp.QuoteMeta(w.words) + ` \|`).FindSubmatch(page)
 		if line == nil {
 			return fmt.Errorf("SECURITY.md does not say how many: %s", w.words)
