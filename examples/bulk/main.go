@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/smtp"
@@ -117,7 +118,7 @@ func main() {
 		s := sendAll(ctx, kit.Mailer, letters(kit.From, readers), len(readers), os.Stderr)
 		fmt.Println("accepted:", s.accepted)
 		for _, reason := range slices.Sorted(maps.Keys(s.refused)) {
-			fmt.Printf("refused by %s: %s\n", reason, strings.Join(s.refused[reason], ", "))
+			fmt.Printf("refused by %s: %s\n", reason, strings.Join(slices.Sorted(slices.Values(s.refused[reason])), ", "))
 		}
 		fmt.Println("to be tried again:", strings.Join(s.again, ", "))
 		fmt.Println("unknown:", strings.Join(s.unknown, ", "))
@@ -127,6 +128,7 @@ func main() {
 
 // troubled makes the server refuse some readers, and lose the link once.
 func troubled(server *smtptest.Server) {
+	var lost atomic.Int64 // the number of the mail to reader10
 	server.On = func(step smtptest.Step) *smtptest.Fault {
 		switch reader, _, _ := strings.Cut(step.Address, "@"); {
 		case reader == "reader3", reader == "reader8":
@@ -135,7 +137,9 @@ func troubled(server *smtptest.Server) {
 			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 552, Status: [3]int{5, 2, 2}, Text: "the mailbox is full"}}
 		case reader == "reader6":
 			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 450, Status: [3]int{4, 2, 0}, Text: "greylisted, come back later"}}
-		case step.Command == "END" && step.Message == 10:
+		case reader == "reader10":
+			lost.Store(int64(step.Message))
+		case step.Command == "END" && int64(step.Message) == lost.Load():
 			return &smtptest.Fault{Drop: true}
 		}
 		return nil

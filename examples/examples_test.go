@@ -1,0 +1,71 @@
+// Package examples_test runs the examples.
+package examples_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// shown are words of what an example is to show, where that is not what arrived.
+var shown = map[string][]string{
+	"attachments":   {`text/markdown "README.md"`, `"terms.txt"`, `"note.txt"`, `"stored-terms.txt"`, `"orders.csv", base64, 1188903 bytes`},
+	"bounces":       {"carol@example.org: failed, for good"},
+	"bulk":          {"accepted: 7\n", `refused by 550 5.1.1 "no such mailbox": reader3@example.net, reader8@example.net`, "tried again: reader6@example.net\n", "unknown: reader10@example.net\n"},
+	"clientcert":    {"without a certificate: smtp: ", "certificate required", "the certificate of ann", `"By certificate"`},
+	"dsn":           {"bob@example.net delivered", "carol@example.org delayed", "sales@example.com failed", "not taken: "},
+	"international": {"taro@example.jp"},
+	"notify":        {"accepted 250 2.0.0 \"OK: queued\"\nbusy: <nil>\n\nbusy: <nil>\n", "lost: bob@example.net: unknown", "lost-and-repeated: <nil>", "unwelcome: bob@example.net: refused"},
+	"oauth2":        {"asked for refresh_token", `"No password"`},
+	"proxy":         {"CONNECT", "sent"},
+	"quickstart":    {"What arrived"},
+}
+
+// TestExamples: each runs without arguments, and shows something, and the README of the
+// folder names it.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs, err := filepath.Glob("*/main.go")
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, program := range programs {
+		if !strings.Contains(string(readme), "]("+filepath.ToSlash(program)+") |") {
+			t.Errorf("README.md does not name %s", program)
+		}
+		name := filepath.Dir(program)
+		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+			continue // It is not of this module.
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, name)
+		})
+	}
+}
+
+// run runs an example, and looks for what it is to show.
+func run(t *testing.T, name string) {
+	var stderr strings.Builder
+	command := exec.CommandContext(t.Context(), "go", "run", "./"+name)
+	command.Stderr = &stderr
+	stdout, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	words, ok := shown[name]
+	if !ok {
+		words = []string{"arrived: "}
+	}
+	for _, want := range words {
+		if !strings.Contains(string(stdout), want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+}
