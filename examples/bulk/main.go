@@ -15,12 +15,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/examples/internal/recipe"
-	"github.com/postrider/smtp/smtptest"
 )
 
 // summary is what became of the readers.
@@ -123,25 +121,5 @@ func main() {
 		fmt.Println("to be tried again:", strings.Join(s.again, ", "))
 		fmt.Println("unknown:", strings.Join(s.unknown, ", "))
 		return ctx.Err() // If it has ended, there are readers whose turn did not come.
-	}, troubled)
-}
-
-// troubled makes the server refuse some readers, and lose the link once.
-func troubled(server *smtptest.Server) {
-	var lost atomic.Int64 // the number of the mail to reader10
-	server.On = func(step smtptest.Step) *smtptest.Fault {
-		switch reader, _, _ := strings.Cut(step.Address, "@"); {
-		case reader == "reader3", reader == "reader8":
-			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "no such mailbox"}}
-		case reader == "reader5":
-			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 552, Status: [3]int{5, 2, 2}, Text: "the mailbox is full"}}
-		case reader == "reader6":
-			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 450, Status: [3]int{4, 2, 0}, Text: "greylisted, come back later"}}
-		case reader == "reader10":
-			lost.Store(int64(step.Message))
-		case step.Command == "END" && int64(step.Message) == lost.Load():
-			return &smtptest.Fault{Drop: true}
-		}
-		return nil
-	}
+	}, troubled) // in server.go
 }

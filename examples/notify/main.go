@@ -106,7 +106,7 @@ func sleep(ctx context.Context, wait time.Duration) error {
 }
 
 func main() {
-	recipe.Main(run, troubled)
+	recipe.Main(run, troubled) // in server.go
 }
 
 // run sends four notifications, of which one was sent before.

@@ -123,5 +123,5 @@ func main() {
 		kit.Mailer.Auth = smtp.OAuth(kit.From.Address, source.Token)
 		_, err := kit.Mailer.Send(ctx, &smtp.Message{From: kit.From, To: []smtp.Address{kit.To}, Subject: "No password", Text: "It went without one.\n"})
 		return err
-	}, wantsTokens)
+	}, wantsTokens) // in server.go
 }
