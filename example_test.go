@@ -23,6 +23,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/snippets"
 	"github.com/postrider/smtp/smtptest"
 )
 
@@ -707,7 +708,7 @@ func signUp(ctx context.Context, sender smtp.Sender, address string) error {
 // TestReadme: every block of Go in the README is code that these tests compile.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	blocks, err := snippets.Read("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -715,29 +716,12 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
-	for blocks := 1; ; blocks++ {
-		block, after, ok := strings.Cut(rest, "```\n")
-		if !ok {
-			t.Fatal("a block without an end")
-		}
-		if !strings.Contains(unindent(string(source)), unindent(block)) {
-			t.Errorf("not compiled anywhere:\n%s", block)
-		}
-		if blocks == 1 && strings.Count(block, "\n") > 12 {
-			t.Error("the first example is too long")
-		}
-		if _, rest, ok = strings.Cut(after, "```go\n"); !ok {
-			break
+	for _, block := range blocks {
+		if !block.In(string(source)) {
+			t.Errorf("not compiled anywhere:\n%s", block.Code)
 		}
 	}
-}
-
-// unindent removes the tabs at the start of lines.
-func unindent(s string) string {
-	var b strings.Builder
-	for line := range strings.Lines(s) {
-		b.WriteString(strings.TrimLeft(line, "\t"))
+	if strings.Count(blocks[0].Code, "\n") > 12 {
+		t.Error("the first example is too long")
 	}
-	return b.String()
 }
