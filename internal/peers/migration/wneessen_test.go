@@ -24,14 +24,8 @@ func goMailText() error {
 }
 
 func goMailTemplate(m *mail.Msg, page *template.Template, data any, files fs.FS) error {
-	if err := m.AddAlternativeHTMLTemplate(page, data); err != nil {
-		return err
-	}
-	if err := m.AttachFromIOFS("terms.pdf", files); err != nil {
-		return err
-	}
-
-	return nil
+	err := errors.Join(m.AddAlternativeHTMLTemplate(page, data), m.AttachFromIOFS("terms.pdf", files))
+	return err
 }
 
 func goMailRetry(client *mail.Client, m *mail.Msg) error {
