@@ -296,7 +296,7 @@ func migrateRetry(t *testing.T, mailer *smtp.Mailer) error {
 		return err
 	}
 
-	result, err := mailer.Send(ctx, message) // of message.Prepare: every try has the same Message-ID
+	result, err := mailer.Send(ctx, message) // prepared: each try has the same Message-ID
 	if again := result.Remaining(); len(again) > 0 {
 		later()
 		message.Delivery.To = again // not those who have it, or may have it

@@ -1,5 +1,6 @@
 // Package migration holds what docs/migration.md shows of other packages, so that it is
-// known to compile. Nobody runs it: it dials a server that is not there.
+// known to compile; nobody runs it, since it dials a server that is not there. What the
+// page says of them is tried.
 package migration
 
 import (
