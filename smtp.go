@@ -1,14 +1,3 @@
-// Package smtp sends mail, and tells the truth about what became of it.
-//
-// A [Mailer] knows how to reach a server; set its Addr, leave the rest zero, and
-// Send messages from as many goroutines as you like. TLS is required unless you
-// say otherwise. A [Message] is a struct to fill in. What became of the mail is
-// in the [Result], for each recipient one of four words: [NotSent], [Accepted],
-// [Refused] or [Unknown]; the error is nil only if everybody was accepted.
-//
-// A [Client] is one session on a connection, for those who want to compose its
-// steps by hand. To test code that sends mail, package smtptest has a server and a
-// recorder.
 package smtp
 
 import (
