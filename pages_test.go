@@ -1,0 +1,161 @@
+package smtp_test
+
+import (
+	"go/ast"
+	"go/types"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pages are all pages of the repository.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, ".md") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[path] = string(text)
+		return err
+	})
+	if err != nil || all["README.md"] == "" {
+		t.Fatal("no pages", err)
+	}
+	return all
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	fenced  = regexp.MustCompile("(?s)```.*?```")
+	span    = regexp.MustCompile("`([^`\n]+)`")
+)
+
+// TestLinks: each link within the repository leads to a file, or to a heading of a page.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	for page, text := range all {
+		for _, found := range link.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+			target, anchor, _ := strings.Cut(found[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := page
+			if target != "" {
+				path = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+			if anchor != "" && !slices.Contains(anchors(all[path]), anchor) {
+				t.Errorf("%s: there is no heading for #%s in %s", page, anchor, path)
+			}
+		}
+	}
+}
+
+// anchors are the headings of a page as links write them.
+func anchors(text string) (list []string) {
+	for _, found := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(found[1]), "")
+		list = append(list, strings.ReplaceAll(name, " ", "-"))
+	}
+	return list
+}
+
+// TestSpelling: what pages call by its name is there: types with their fields and
+// methods, tests, and paths.
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	members, tests := publicMembers(t), allTests(t)
+	for page, text := range pages(t) {
+		for _, found := range span.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+			name := found[1]
+			owner, member, _ := strings.Cut(strings.TrimLeft(name, "*"), ".")
+			switch {
+			case isTest.MatchString(name):
+				if !slices.ContainsFunc(tests, func(test string) bool { ok, _ := filepath.Match(name, test); return ok }) {
+					t.Errorf("%s: there is no test %s", page, name)
+				}
+			case isFile.MatchString(name):
+				if matches, _ := filepath.Glob(name); len(matches) == 0 && !strings.HasPrefix(page, "internal/") {
+					t.Errorf("%s: there is no %s", page, name)
+				}
+			case isMember.MatchString(name) && members[owner] != nil:
+				if !slices.Contains(members[owner], member) {
+					t.Errorf("%s: there is no %s in %s", page, member, owner)
+				}
+			}
+		}
+	}
+}
+
+var (
+	isTest   = regexp.MustCompile(`^(?:Test|Fuzz|Example|Benchmark)[A-Z]\w*\*?$`)
+	isMember = regexp.MustCompile(`^\*?[A-Z]\w+\.[A-Z]\w+$`)
+	isFile   = regexp.MustCompile(`^(?:internal|testdata|examples|docs|smtptest)/[\w./*-]+$|^[\w]+\.(?:go|md)$`)
+)
+
+// publicMembers are the fields and methods of the exported types.
+func publicMembers(t *testing.T) map[string][]string {
+	t.Helper()
+	members := map[string][]string{}
+	eachFile(t, func(file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Recv != nil {
+					owner := strings.TrimPrefix(types.ExprString(n.Recv.List[0].Type), "*")
+					members[owner] = append(members[owner], n.Name.Name)
+				}
+			case *ast.TypeSpec:
+				var fields *ast.FieldList
+				switch kind := n.Type.(type) {
+				case *ast.StructType:
+					fields = kind.Fields
+				case *ast.InterfaceType:
+					fields = kind.Methods
+				default:
+					return true
+				}
+				for _, field := range fields.List {
+					for _, name := range field.Names {
+						members[n.Name.Name] = append(members[n.Name.Name], name.Name)
+					}
+				}
+			}
+			return true
+		})
+	})
+	return members
+}
+
+// allTests are the names of the tests of the whole repository.
+func allTests(t *testing.T) (names []string) {
+	t.Helper()
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example|Benchmark)\w*)\(`)
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range declared.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, found[1])
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
