@@ -6,10 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/postrider/smtp"
 )
 
 // pages are all pages of the repository.
@@ -105,6 +108,31 @@ var (
 	isMember = regexp.MustCompile(`^\*?[A-Z]\w+\.[A-Z]\w+$`)
 	isFile   = regexp.MustCompile(`^(?:internal|testdata|examples|docs|smtptest)/[\w./*-]+$|^[\w]+\.(?:go|md)$`)
 )
+
+// TestSettingsPage: the page has every setting, and what it says of URLs can be said.
+func TestSettingsPage(t *testing.T) {
+	t.Parallel()
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)\\.(\\w+)` \\| (?:`([a-z-]+=[^`]+)`)?").FindAllStringSubmatch(pages(t)["docs/settings.md"], -1)
+	listed := map[string][]string{}
+	for _, row := range rows {
+		listed[row[1]] = append(listed[row[1]], row[2])
+		if row[3] == "" {
+			continue
+		}
+		m, err := smtp.ParseURL("smtp://mx.example.com?" + row[3])
+		if err != nil || !strings.Contains(m.String(), strings.ReplaceAll(row[3], ",", "%2C")) && row[3] != "tls=required" {
+			t.Errorf("%s: %v, %v", row[3], m, err)
+		}
+	}
+	for _, settings := range []any{smtp.Mailer{}, smtp.Options{}, smtp.Timeouts{}} {
+		kind := reflect.TypeOf(settings)
+		for i := range kind.NumField() {
+			if f := kind.Field(i); f.IsExported() && f.Name != "Options" && !slices.Contains(listed[kind.Name()], f.Name) {
+				t.Errorf("%s.%s is not on the page", kind.Name(), f.Name)
+			}
+		}
+	}
+}
 
 // publicMembers are the fields and methods of the exported types.
 func publicMembers(t *testing.T) map[string][]string {
