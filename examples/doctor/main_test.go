@@ -448,3 +448,28 @@ func TestArguments(t *testing.T) {
 		t.Errorf("healthy: %v, %v\n%s", healthy, err, out.String())
 	}
 }
+
+// TestNetwork: a server that is named is reached by the network, and one whose certificate
+// nobody vouches for gets no password.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.On = func(step smtptest.Step) *smtptest.Fault {
+			if step.Command == "AUTH" {
+				t.Error("the password was sent")
+			}
+			return nil
+		}
+	})
+	d := &doctor{resolver: net.DefaultResolver, now: time.Now}
+	var out strings.Builder
+	healthy, err := d.run(t.Context(), []string{"-url", "smtp://user:pencil@" + server.Addr}, &out, false)
+	if healthy || err != nil {
+		t.Errorf("healthy: %v, %v", healthy, err)
+	}
+	want := []string{"ok certificate: for localhost, 127.0.0.1, ::1, by CN=smtptest",
+		"fail STARTTLS: tls: failed to verify certificate: x509: certificate signed by unknown authority; the certificate is signed by itself: if it is the right one, put it into RootCAs"}
+	if missing := lacks(d.lines(), want...); len(missing) > 0 || strings.Contains(out.String(), "pencil") {
+		t.Errorf("there is no\n%s\nin\n%s", strings.Join(missing, "\n"), out.String())
+	}
+}
