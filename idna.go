@@ -179,11 +179,11 @@ func explainDomain(domain string, err error) error {
 
 func checkedDomain(domain string) (string, error) {
 	ascii, err := asciiDomain(domain)
-	if err == nil {
-		err = wire.CheckMailbox("postmaster@" + ascii)
-	}
 	if err != nil {
 		return "", fmt.Errorf("%q is no domain: %w", domain, err)
+	}
+	if err := wire.CheckMailbox("postmaster@" + ascii); err != nil {
+		return "", err
 	}
 	return ascii, nil
 }

@@ -193,7 +193,7 @@ func (c *Client) greeting(ctx context.Context) error {
 		return err
 	}
 	if c.tls != nil && !c.tls.ConnectionState().HandshakeComplete {
-		if err := c.shakeHands(ctx, "TLS", c.tls); err != nil {
+		if err := c.shakeHands(ctx, "TLS", c.tls, time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -308,7 +308,7 @@ func (c *Client) offers(op func(Envelope) string, e Envelope) error {
 	}
 	switch {
 	case e.Body == BodyBinary && !c.opts.Chunking: // RFC 3030, section 3: not with DATA.
-		return &FieldError{"Options.Chunking", errors.New("is needed, since " + contentAdvice["BINARYMIME"])}
+		return &FieldError{"Options.Chunking", errors.New("is needed, since " + extensionAdvice["BINARYMIME"])}
 	case e.RequireTLS && !c.isVerified(): // RFC 8689, section 4.2.1.
 		return &Error{Op: op(e), Err: errors.New("RequireTLS needs TLS with a certificate that was checked")}
 	}
@@ -320,14 +320,15 @@ func unsupported(name string, e Envelope) *UnsupportedError {
 	if name == "SMTPUTF8" && NeedsUTF8(e.From) {
 		return &UnsupportedError{name, "the address of the sender has no form in ASCII", EnhancedStatus{5, 6, 7}}
 	}
-	return &UnsupportedError{Extension: name, Advice: contentAdvice[name]}
+	return &UnsupportedError{Extension: name, Advice: extensionAdvice[name]}
 }
 
-// contentAdvice says what it is about a content that needs an extension.
-var contentAdvice = map[string]string{
+// extensionAdvice says what it is about a mail that needs an extension.
+var extensionAdvice = map[string]string{
 	"8BITMIME":   "the content holds octets over 127",
 	"BINARYMIME": "the content is binary: it holds a NUL or a line of over 998 octets",
 	"CHUNKING":   "the content is binary, which needs it beside BINARYMIME",
+	"DSN":        "with BestEffort, the mail goes without asking for reports",
 	"SMTPUTF8":   "the header holds UTF-8, or is to",
 }
 
@@ -632,7 +633,7 @@ func (c *Client) fail(ctx context.Context, op string, err error) *Error {
 	default:
 		var network net.Error
 		if _, ok := alertOf(err); ok { // It comes as a net.Error, and will come again.
-			e.Err = explainTLS(err)
+			e.Err = explainTLS(err, time.Time{})
 			break
 		}
 		e.transient = errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)

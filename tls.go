@@ -57,7 +57,7 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 		config.InsecureSkipVerify = true
 	}
 	over := tls.Client(c.link.Conn, config)
-	if err := c.shakeHands(ctx, op, over); err != nil {
+	if err := c.shakeHands(ctx, op, over, now(config)); err != nil {
 		c.fallBack = c.unchecked
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *Client) handshake(ctx context.Context, op string, config *tls.Config) e
 
 // shakeHands does our part of a handshake, also that of a connection which the
 // caller has put TLS on and not used yet.
-func (c *Client) shakeHands(ctx context.Context, op string, over *tls.Conn) error {
+func (c *Client) shakeHands(ctx context.Context, op string, over *tls.Conn, at time.Time) error {
 	defer c.link.watch(ctx)()
 	if err := errors.Join(c.link.readWithin(c.opts.Timeouts.Command), c.link.writeWithin(c.opts.Timeouts.Command)); err != nil {
 		return c.fail(ctx, op, err)
@@ -81,7 +81,7 @@ func (c *Client) shakeHands(ctx context.Context, op string, over *tls.Conn) erro
 		return nil
 	}
 	if _, ok := alertOf(err); !ok { // fail explains alerts, which may come later as well.
-		err = explainTLS(err)
+		err = explainTLS(err, at)
 	}
 	return c.fail(ctx, op, err)
 }
@@ -120,16 +120,17 @@ func (c *Client) TLSConnectionState() (state tls.ConnectionState, ok bool) {
 	return c.tls.ConnectionState(), true
 }
 
-// explainTLS adds what usually mends a failed handshake.
-func explainTLS(err error) error {
-	advice := adviseTLS(err)
+// explainTLS adds what usually mends a failed handshake; certificates were checked by
+// some time, or by the clock if that is zero.
+func explainTLS(err error, at time.Time) error {
+	advice := adviseTLS(err, at)
 	if advice == "" {
 		return escapedError{err}
 	}
 	return fmt.Errorf("%w; %s", escapedError{err}, escape(advice))
 }
 
-func adviseTLS(err error) string {
+func adviseTLS(err error, at time.Time) string {
 	var noTLS tls.RecordHeaderError
 	var unverified *tls.CertificateVerificationError
 	alert, isAlert := alertOf(err)
@@ -137,7 +138,7 @@ func adviseTLS(err error) string {
 	case errors.As(err, &noTLS):
 		return "this port does not speak TLS from the start: use STARTTLS, as on port 587"
 	case errors.As(err, &unverified):
-		return adviseCertificate(unverified)
+		return adviseCertificate(unverified, at)
 	case isAlert:
 		return adviseAlert(alert)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -148,16 +149,19 @@ func adviseTLS(err error) string {
 
 // adviseCertificate says what is wrong with a certificate, and which setting or
 // which person could mend that.
-func adviseCertificate(err *tls.CertificateVerificationError) string {
+func adviseCertificate(err *tls.CertificateVerificationError, at time.Time) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
+	if at.IsZero() {
+		at = time.Now()
+	}
 	switch {
 	case errors.As(err, &name) && len(names(name.Certificate)) == 0:
 		return "the certificate names no host at all: its owner must renew it, with subject alternative names"
 	case errors.As(err, &name):
 		return fmt.Sprintf("the certificate is for %s: connect by such a name, or set ServerName to it", strings.Join(names(name.Certificate), ", "))
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.NotAfter.Before(time.Now()):
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.NotAfter.Before(at):
 		return "the certificate has expired: its owner must renew it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate is not valid yet: is the clock of this host right?"

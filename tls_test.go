@@ -65,6 +65,7 @@ func TestCertificates(t *testing.T) {
 	good := issue(t, &x509.Certificate{DNSNames: host}, &authority)
 	for name, test := range map[string]struct{ server, client *tls.Config }{
 		"expired":          {server: serving(issue(t, &x509.Certificate{DNSNames: host, NotAfter: time.Date(1995, 1, 1, 0, 0, 0, 0, time.UTC)}, &authority))},
+		"expired-by-then":  {server: serving(good), client: &tls.Config{Time: func() time.Time { return sentAt.AddDate(300, 0, 0) }}},
 		"not-yet-valid":    {server: serving(issue(t, &x509.Certificate{DNSNames: host, NotBefore: time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC)}, &authority))},
 		"self-signed":      {server: serving(issue(t, &x509.Certificate{DNSNames: host, Subject: pkix.Name{CommonName: "mx"}}, nil))},
 		"unknown-root":     {server: serving(good), client: &tls.Config{RootCAs: x509.NewCertPool()}},
@@ -90,7 +91,9 @@ func TestCertificates(t *testing.T) {
 			if config.ServerName == "" {
 				config.ServerName = "mx.example.net"
 			}
-			config.Time = func() time.Time { return sentAt }
+			if config.Time == nil {
+				config.Time = func() time.Time { return sentAt }
+			}
 			ours, theirs := tcpPair(t)
 			go speakTLS(theirs, test.server)
 			c := smtp.NewClient(ours, nil)
