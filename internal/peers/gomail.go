@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 
 	"github.com/wneessen/go-mail"
@@ -21,6 +23,7 @@ func newGoMail(name string, bare bool) *peer {
 			}
 			return err
 		},
+		ways: []way{{"", []delivery{deliverByGoMail}, true, learnGoMail}},
 	}
 }
 
@@ -72,4 +75,50 @@ func goMailMessage(l *letter) (*mail.Msg, error) {
 		m.AttachReadSeeker(fileName, l.open())
 	}
 	return m, nil
+}
+
+// deliverByGoMail keeps to the defaults: TLS is mandatory, unless it is switched off.
+func deliverByGoMail(ctx context.Context, to account, p *parcel) error {
+	m, err := goMailParcel(p)
+	if err != nil {
+		return err
+	}
+	options := []mail.Option{mail.WithPort(to.port()), mail.WithHELO("localhost")}
+	if to.login {
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(user), mail.WithPassword(password))
+	} else {
+		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
+	}
+	client, err := mail.NewClient(to.host(), options...)
+	if err != nil {
+		return err
+	}
+	return client.DialAndSendWithContext(ctx, m)
+}
+
+// goMailParcel attaches from an fs.FS, which is read as by AttachFile.
+func goMailParcel(p *parcel) (*mail.Msg, error) {
+	m := mail.NewMsg()
+	if err := m.FromFormat(p.name, sender); err != nil {
+		return nil, err
+	}
+	if err := m.To(p.to...); err != nil {
+		return nil, err
+	}
+	m.Subject(p.subject)
+	m.SetGenHeader(campaign, p.header)
+	m.SetBodyString(mail.TypeTextPlain, plainText)
+	if p.fileName == "" {
+		return m, nil
+	}
+	return m, m.AttachFromIOFS("file", p, mail.WithFileName(p.fileName), mail.WithFileContentType(mail.ContentType(p.fileType)))
+}
+
+// learnGoMail finds no accessor for the recipients that its error names.
+func learnGoMail(err error) (l lesson) {
+	var failed *mail.SendError
+	if errors.As(err, &failed) {
+		l.code, l.step = failed.ErrorCode(), failed.Reason.String()
+	}
+	return l
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"gopkg.in/gomail.v2"
@@ -16,6 +17,7 @@ var gomailV2 = &peer{
 		_, err := gomailMessage(l).WriteTo(w)
 		return err
 	},
+	ways: []way{{"", []delivery{deliverByGomail}, false, learnNetSMTP}},
 }
 
 func dialGomail(s server) (session, error) {
@@ -51,6 +53,32 @@ func gomailMessage(l *letter) *gomail.Message {
 			_, err := io.Copy(w, l.open())
 			return err
 		}))
+	}
+	return m
+}
+
+// deliverByGomail keeps to the defaults: TLS where it is offered.
+func deliverByGomail(_ context.Context, to account, p *parcel) error {
+	dialer := gomail.NewDialer(to.host(), to.port(), "", "")
+	if to.login {
+		dialer.Username, dialer.Password = user, password
+	}
+	return dialer.DialAndSend(gomailParcel(p))
+}
+
+func gomailParcel(p *parcel) *gomail.Message {
+	m := gomail.NewMessage()
+	m.SetAddressHeader("From", sender, p.name)
+	m.SetHeader("To", p.to...)
+	m.SetHeader("Subject", p.subject)
+	m.SetHeader(campaign, p.header)
+	m.SetBody("text/plain", plainText)
+	if p.fileName != "" {
+		m.Attach("file", gomail.Rename(p.fileName), gomail.SetHeader(map[string][]string{"Content-Type": {p.fileType}}),
+			gomail.SetCopyFunc(func(w io.Writer) error {
+				_, err := io.Copy(w, p.content())
+				return err
+			}))
 	}
 	return m
 }

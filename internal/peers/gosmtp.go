@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-message/mail"
@@ -16,6 +19,11 @@ var goSMTP = &peer{
 	file:  "an `io.Reader`",
 	open:  dialGoSMTP,
 	build: writeGoMessage,
+	ways: []way{
+		{"SendMail", []delivery{sendMailByGoSMTP}, false, learnGoSMTP},
+		{"steps", []delivery{bySteps(true, openGoSMTPStrictly, writeGoMessageParcel), bySteps(false, openGoSMTPLeniently, writeGoMessageParcel)},
+			false, learnBySteps(learnGoSMTP)},
+	},
 }
 
 func dialGoSMTP(s server) (session, error) {
@@ -130,4 +138,105 @@ func copyAndClose(w io.WriteCloser, r io.Reader) error {
 		return err
 	}
 	return w.Close()
+}
+
+// sendMailByGoSMTP is the function. Since that wants TLS, what it does after the dial is done
+// in the clear by the method of the same name.
+func sendMailByGoSMTP(_ context.Context, to account, p *parcel) error {
+	r, w := io.Pipe()
+	defer r.Close()
+	go func() { w.CloseWithError(writeGoMessageParcel(p, w)) }()
+	if to.login {
+		return smtp.SendMail(to.addr, sasl.NewPlainClient("", user, password), sender, p.to, r)
+	}
+	client, err := smtp.Dial(to.addr)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.SendMail(sender, p.to, r); err != nil {
+		return err
+	}
+	return client.Quit()
+}
+
+type goSMTPSteps struct{ *smtp.Client }
+
+func (s goSMTPSteps) Mail(from string) error        { return s.Client.Mail(from, nil) }
+func (s goSMTPSteps) Rcpt(to string) error          { return s.Client.Rcpt(to, nil) }
+func (s goSMTPSteps) Data() (io.WriteCloser, error) { return s.Client.Data() }
+
+// openGoSMTPStrictly wants what the account needs.
+func openGoSMTPStrictly(to account) (steps, error) {
+	if !to.login {
+		return openGoSMTPLeniently(to)
+	}
+	client, err := smtp.DialStartTLS(to.addr, nil)
+	if err == nil {
+		err = client.Auth(sasl.NewPlainClient("", user, password))
+	}
+	return goSMTPSteps{client}, err
+}
+
+// openGoSMTPLeniently is without TLS: nothing of the package tells him who dials so.
+func openGoSMTPLeniently(to account) (steps, error) {
+	client, err := smtp.Dial(to.addr)
+	if err != nil {
+		return nil, err
+	}
+	if to.login && client.SupportsAuth("PLAIN") {
+		err = client.Auth(sasl.NewPlainClient("", user, password))
+	}
+	return goSMTPSteps{client}, err
+}
+
+func learnGoSMTP(err error) (l lesson) {
+	var reply *smtp.SMTPError
+	if errors.As(err, &reply) {
+		l.code = reply.Code
+	}
+	return l
+}
+
+func writeGoMessageParcel(p *parcel, w io.Writer) error {
+	var h mail.Header
+	h.SetAddressList("From", []*mail.Address{{Name: p.name, Address: sender}})
+	to := make([]*mail.Address, len(p.to))
+	for i := range p.to {
+		to[i] = &mail.Address{Address: p.to[i]}
+	}
+	h.SetAddressList("To", to)
+	h.SetSubject(p.subject)
+	h.Set(campaign, p.header)
+	h.SetDate(time.Now())
+	mixed, err := mail.CreateWriter(w, h)
+	if err != nil {
+		return err
+	}
+	var plain mail.InlineHeader
+	plain.SetContentType("text/plain", nil)
+	part, err := mixed.CreateSingleInline(plain)
+	if err != nil {
+		return err
+	}
+	if err := copyAndClose(part, strings.NewReader(plainText)); err != nil {
+		return err
+	}
+	if p.fileName != "" {
+		if err := attachToGoMessage(p, mixed); err != nil {
+			return err
+		}
+	}
+	return mixed.Close()
+}
+
+func attachToGoMessage(p *parcel, mixed *mail.Writer) error {
+	var file mail.AttachmentHeader
+	file.SetContentType(p.fileType, nil)
+	file.SetFilename(p.fileName)
+	part, err := mixed.CreateAttachment(file)
+	if err != nil {
+		return err
+	}
+	return copyAndClose(part, p.content())
 }

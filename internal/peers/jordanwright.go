@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"io"
+	"net/smtp"
 	"time"
 
 	"github.com/jordan-wright/email"
@@ -23,6 +25,10 @@ var jordanWright = &peer{
 			_, err = w.Write(b)
 		}
 		return err
+	},
+	ways: []way{
+		{"Send", []delivery{sendEmail}, false, learnNetSMTP},
+		{"Pool", []delivery{sendEmailByPool}, false, learnNetSMTP},
 	},
 }
 
@@ -58,5 +64,60 @@ func emailOf(l *letter) (*email.Email, error) {
 		return e, nil
 	}
 	_, err := e.Attach(l.open(), fileName, "application/octet-stream")
+	return e, err
+}
+
+func sendEmail(_ context.Context, to account, p *parcel) error {
+	e, err := emailParcel(p)
+	if err != nil {
+		return err
+	}
+	return e.Send(to.addr, emailAuth(to))
+}
+
+// sendEmailByPool waits for a session no longer than it has to: a Pool that cannot have one
+// dials again and again until then.
+func sendEmailByPool(_ context.Context, to account, p *parcel) error {
+	e, err := emailParcel(p)
+	if err != nil {
+		return err
+	}
+	pool, err := email.NewPool(to.addr, 1, emailAuth(to))
+	if err != nil {
+		return err
+	}
+	defer closePool(pool)
+	return pool.Send(e, 300*time.Millisecond)
+}
+
+// closePool does not wait for ever: Close does, if it is called during a dial that fails.
+func closePool(pool *email.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Second):
+	}
+}
+
+func emailAuth(to account) smtp.Auth {
+	if !to.login {
+		return nil
+	}
+	return plainAuth(to.server)
+}
+
+// emailParcel puts the name before the address, as its README does: there is no other way.
+func emailParcel(p *parcel) (*email.Email, error) {
+	e := email.NewEmail()
+	e.From, e.To, e.Subject, e.Text = p.name+" <"+sender+">", p.to, p.subject, []byte(plainText)
+	e.Headers.Set(campaign, p.header)
+	if p.fileName == "" {
+		return e, nil
+	}
+	_, err := e.Attach(p.content(), p.fileName, p.fileType)
 	return e, err
 }

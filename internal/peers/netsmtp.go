@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
+	"net/mail"
 	"net/smtp"
 	"net/textproto"
 	"strings"
@@ -22,6 +28,11 @@ var netSMTP = &peer{
 	file:  "an `io.Reader`",
 	open:  dialNetSMTP,
 	build: writeByHand,
+	ways: []way{
+		{"SendMail", []delivery{sendMail(writeCarefully), sendMail(writeAsItComes)}, false, learnNetSMTP},
+		{"steps", []delivery{bySteps(true, openStrictly, writeCarefully), bySteps(false, openLeniently, writeAsItComes)}, false,
+			learnBySteps(learnNetSMTP)},
+	},
 }
 
 func plainAuth(s server) smtp.Auth { return smtp.PlainAuth("", user, password, s.host()) }
@@ -150,4 +161,109 @@ func (b *lineBreaker) Write(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// sendMail is the function, which takes the whole mail as octets.
+func sendMail(write func(*parcel, io.Writer) error) delivery {
+	return func(_ context.Context, to account, p *parcel) error {
+		var b bytes.Buffer
+		if err := write(p, &b); err != nil {
+			return err
+		}
+		var auth smtp.Auth
+		if to.login {
+			auth = plainAuth(to.server)
+		}
+		return smtp.SendMail(to.addr, auth, sender, p.to, b.Bytes())
+	}
+}
+
+type netSMTPSteps struct{ *smtp.Client }
+
+// openStrictly wants what the account needs.
+func openStrictly(to account) (steps, error) {
+	client, err := smtp.Dial(to.addr)
+	if err != nil {
+		return nil, err
+	}
+	if to.login {
+		if err = client.StartTLS(&tls.Config{ServerName: to.host()}); err == nil {
+			err = client.Auth(plainAuth(to.server))
+		}
+	}
+	return netSMTPSteps{client}, err
+}
+
+// openLeniently takes what is offered.
+func openLeniently(to account) (steps, error) {
+	client, err := smtp.Dial(to.addr)
+	if err != nil {
+		return nil, err
+	}
+	if ok, _ := client.Extension("STARTTLS"); ok && to.login {
+		err = client.StartTLS(&tls.Config{ServerName: to.host()})
+	}
+	if ok, _ := client.Extension("AUTH"); ok && to.login && err == nil {
+		err = client.Auth(plainAuth(to.server))
+	}
+	return netSMTPSteps{client}, err
+}
+
+func learnNetSMTP(err error) (l lesson) {
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		l.code = reply.Code
+	}
+	return l
+}
+
+// writeCarefully encodes by what the standard library has for each place.
+func writeCarefully(p *parcel, w io.Writer) error {
+	to := make([]string, len(p.to))
+	for i := range p.to {
+		to[i] = (&mail.Address{Address: p.to[i]}).String()
+	}
+	kind, params, err := mime.ParseMediaType(cmp.Or(p.fileType, "text/plain"))
+	if err != nil {
+		return err
+	}
+	return writeParcel(p, w, (&mail.Address{Name: p.name, Address: sender}).String(), strings.Join(to, ", "),
+		mime.QEncoding.Encode("utf-8", p.subject), mime.QEncoding.Encode("utf-8", p.header),
+		mime.FormatMediaType(kind, params), mime.FormatMediaType("attachment", map[string]string{"filename": p.fileName}))
+}
+
+// writeAsItComes puts strings together, as the examples do.
+func writeAsItComes(p *parcel, w io.Writer) error {
+	return writeParcel(p, w, p.name+" <"+sender+">", strings.Join(p.to, ", "), p.subject, p.header,
+		p.fileType, `attachment; filename="`+p.fileName+`"`)
+}
+
+// writeParcel writes values into the places that they have.
+func writeParcel(p *parcel, w io.Writer, from, to, subject, header, fileType, disposition string) error {
+	mixed := multipart.NewWriter(w)
+	_, err := fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nSubject: %s\r\n%s: %s\r\nDate: %s\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n",
+		from, to, subject, campaign, header, time.Now().Format(time.RFC1123Z), mixed.Boundary())
+	if err != nil {
+		return err
+	}
+	part, err := mixed.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/plain"}})
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(part, plainText); err != nil {
+		return err
+	}
+	if p.fileName != "" {
+		part, err := mixed.CreatePart(textproto.MIMEHeader{
+			"Content-Type": {fileType}, "Content-Disposition": {disposition}, "Content-Transfer-Encoding": {"base64"},
+		})
+		if err != nil {
+			return err
+		}
+		if err := copyAndClose(base64.NewEncoder(base64.StdEncoding, &lineBreaker{w: part}), p.content()); err != nil {
+			return err
+		}
+	}
+	return mixed.Close()
 }

@@ -18,6 +18,7 @@ type peer struct {
 
 	open  func(server) (session, error)
 	build func(*letter, io.Writer) error // nil: it is done as by another peer
+	ways  []way                          // to send, of which it is asked how they behave
 }
 
 // session is one that a peer keeps. It may be opened only when the first mail is sent.

@@ -5,6 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,9 +143,9 @@ func TestReport(t *testing.T) {
 		{Row: "memory/25MiB", Column: jordanWright.name, Runs: []figures{{Peak: 200 << 20}}},
 		{Row: "memory/1GiB", Column: jordanWright.name, Why: "memory"},
 		{Row: "memory/1GiB", Column: postrider.name, Runs: []figures{{Peak: 1 << 20}}},
-	}}
+	}, Behaviour: []finding{{"Is it?", map[string][]string{postrider.name: {yes}, netSMTP.name: {"SendMail: no", "steps: yes"}}}}}
 	text := r.markdown()
-	for _, want := range []string{"| 2.00 |", "| 4.00 |", "2.0 × |", "would need 8.0 GiB"} {
+	for _, want := range []string{"| 2.00 |", "| 4.00 |", "2.0 × |", "would need 8.0 GiB", "| 1. Is it? | yes | SendMail: no<br>steps: yes | "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
@@ -156,6 +160,69 @@ func TestSignificant(t *testing.T) {
 	for x, want := range map[float64]string{0: "0", 0.0042: "0.0042", 0.25: "0.25", 1.234: "1.23", 2.345: "2.3", 9.99: "10.0", 12.34: "12.3", 19.97: "20.0", 34.5: "35", 1234567: "1,234,567"} {
 		if got := significant(x); got != want {
 			t.Errorf("significant(%v) = %q, want %q", x, got, want)
+		}
+	}
+}
+
+// TestBehaviour: each question has an answer for everybody, and for Postrider it is the one
+// that its README promises.
+func TestBehaviour(t *testing.T) {
+	t.Parallel()
+	findings, err := behave()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{no, yes, yes, yes, yes, "nothing", "nothing", no, yes}
+	for i, f := range findings {
+		if got := f.Answers[postrider.name]; len(got) != 1 || got[0] != want[i] {
+			t.Errorf("%s %q, want %q", f.Ask, got, want[i])
+		}
+		for _, p := range others {
+			answers := f.Answers[p.name]
+			t.Logf("%s %s: %s", f.Ask, p.name, strings.Join(answers, "; "))
+			if len(answers) == 0 || slices.ContainsFunc(answers, func(s string) bool { return s == "" || len(s) > 25 }) {
+				t.Errorf("%s: %s has no short answer: %q", f.Ask, p.name, answers)
+			}
+		}
+	}
+}
+
+// TestQuestionsFind: a careless caller of net/smtp does all wrong, and each question finds it.
+func TestQuestionsFind(t *testing.T) {
+	t.Parallel()
+	careless := bySteps(false, openLeniently, writeAsItComes)
+	want := []string{yes, no, "only the code", no, no, "the mail", "name, subject, file name, file type, header", "by QUIT, loss", "no, raw UTF-8"}
+	for i, q := range questions {
+		t.Run(strconv.Itoa(i+1), func(t *testing.T) {
+			t.Parallel()
+			if got, err := q.answer(careless, learnNetSMTP); got != want[i] || err != nil {
+				t.Errorf("%s %q, %v, want %q", q.ask, got, err, want[i])
+			}
+		})
+	}
+}
+
+// TestProofs: what is said to show the same of Postrider is there.
+func TestProofs(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("../../*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(data)
+	}
+	for _, q := range questions {
+		for _, proof := range strings.Split(strings.ReplaceAll(q.proof, "`", ""), ", ") {
+			found, err := filepath.Glob("../../" + proof + ".txt")
+			if !strings.Contains(source.String(), "\nfunc "+proof+"(t *testing.T)") && len(found) == 0 {
+				t.Errorf("%s: there is no %s, %v", q.ask, proof, err)
+			}
 		}
 	}
 }

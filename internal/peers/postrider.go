@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 
 	"github.com/postrider/smtp"
@@ -20,6 +22,7 @@ func newPostrider(name string, chunking bool) *peer {
 			_, err := postriderMessage(l).WriteTo(w)
 			return err
 		},
+		ways: []way{{"", []delivery{deliverByPostrider}, true, learnPostrider}},
 	}
 }
 
@@ -76,4 +79,45 @@ func postriderMessage(l *letter) *smtp.Message {
 		}}
 	}
 	return m
+}
+
+// deliverByPostrider keeps to the defaults: TLS is required, unless it is switched off.
+func deliverByPostrider(ctx context.Context, to account, p *parcel) error {
+	mailer := &smtp.Mailer{Addr: to.addr}
+	if to.login {
+		mailer.Auth = smtp.Password(user, password)
+	} else {
+		mailer.TLS = smtp.TLSNone
+	}
+	_, err := mailer.Send(ctx, postriderParcel(p))
+	return errors.Join(err, mailer.Close())
+}
+
+func postriderParcel(p *parcel) *smtp.Message {
+	m := &smtp.Message{
+		From: smtp.Address{Name: p.name, Address: sender}, Subject: p.subject,
+		Header: smtp.Header{{Name: campaign, Value: p.header}}, Text: plainText,
+	}
+	for _, to := range p.to {
+		m.To = append(m.To, smtp.Address{Address: to})
+	}
+	if p.fileName != "" {
+		m.Attachments = []smtp.File{{
+			Name: p.fileName, Type: p.fileType,
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(p.content()), nil },
+		}}
+	}
+	return m
+}
+
+func learnPostrider(err error) (l lesson) {
+	var recipients *smtp.RecipientsError
+	if errors.As(err, &recipients) {
+		l.who, l.code = recipients.Failed[0].Address, recipients.Failed[0].Reply.Code
+	}
+	var failed *smtp.Error
+	if errors.As(err, &failed) {
+		l.unknown, l.step = failed.Unknown, failed.Op
+	}
+	return l
 }

@@ -19,6 +19,8 @@ type report struct {
 	Versions      map[string]string // of the peers, by module
 	IdleMemory    int64             // of a process that does nothing, in octets; it is taken off the peaks
 	Results       []result
+	Behaved       string // when they were asked how they behave
+	Behaviour     []finding
 	quick         bool
 }
 
@@ -79,6 +81,7 @@ func (r *report) markdown() string {
 	for _, t := range tables {
 		r.compare(&b, t)
 	}
+	r.behaviour(&b)
 	r.growth(&b)
 	r.idle(&b)
 	b.WriteString(r.notes())
@@ -182,4 +185,14 @@ func (r *report) keep() error {
 		}
 	}
 	return nil
+}
+
+// readReport reads what was kept.
+func readReport() (*report, error) {
+	data, err := os.ReadFile("peers.json")
+	if err != nil {
+		return nil, err
+	}
+	r := &report{}
+	return r, json.Unmarshal(data, r)
 }
