@@ -29,15 +29,15 @@ type finding struct {
 	Answers map[string][]string // by peer, of its ways
 }
 
-// behave asks all questions of all ways, at once: most of the time they wait.
-func behave() ([]finding, error) {
+// behave asks all questions of all ways of peers, at once: most of the time they wait.
+func behave(peers []*peer) ([]finding, error) {
 	findings := make([]finding, len(questions))
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	var failed error
 	for i, q := range questions {
 		findings[i] = finding{q.ask, map[string][]string{}}
-		for _, p := range builders {
+		for _, p := range peers {
 			asking.Go(func() {
 				answers, err := q.of(p)
 				mu.Lock()
@@ -93,7 +93,7 @@ func (q question) ofWay(w way) (string, error) {
 // behave adds how each behaves, as of today.
 func (r *report) behave() (err error) {
 	r.Behaved = today()
-	r.Behaviour, err = behave()
+	r.Behaviour, err = behave(builders)
 	return err
 }
 

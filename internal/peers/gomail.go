@@ -86,7 +86,8 @@ func deliverByGoMail(ctx context.Context, to account, p *parcel) error {
 	options := []mail.Option{mail.WithPort(to.port()), mail.WithHELO("localhost")}
 	if to.login {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(user), mail.WithPassword(password))
-	} else {
+	}
+	if to.clear {
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
 	}
 	client, err := mail.NewClient(to.host(), options...)

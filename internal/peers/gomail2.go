@@ -66,6 +66,7 @@ func deliverByGomail(_ context.Context, to account, p *parcel) error {
 	return dialer.DialAndSend(gomailParcel(p))
 }
 
+// gomailParcel sets To as the example of the package does.
 func gomailParcel(p *parcel) *gomail.Message {
 	m := gomail.NewMessage()
 	m.SetAddressHeader("From", sender, p.name)

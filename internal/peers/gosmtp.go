@@ -146,8 +146,12 @@ func sendMailByGoSMTP(_ context.Context, to account, p *parcel) error {
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() { w.CloseWithError(writeGoMessageParcel(p, w)) }()
-	if to.login {
-		return smtp.SendMail(to.addr, sasl.NewPlainClient("", user, password), sender, p.to, r)
+	if !to.clear {
+		var auth sasl.Client
+		if to.login {
+			auth = sasl.NewPlainClient("", user, password)
+		}
+		return smtp.SendMail(to.addr, auth, sender, p.to, r)
 	}
 	client, err := smtp.Dial(to.addr)
 	if err != nil {
@@ -168,11 +172,11 @@ func (s goSMTPSteps) Data() (io.WriteCloser, error) { return s.Client.Data() }
 
 // openGoSMTPStrictly wants what the account needs.
 func openGoSMTPStrictly(to account) (steps, error) {
-	if !to.login {
+	if to.clear {
 		return openGoSMTPLeniently(to)
 	}
 	client, err := smtp.DialStartTLS(to.addr, nil)
-	if err == nil {
+	if err == nil && to.login {
 		err = client.Auth(sasl.NewPlainClient("", user, password))
 	}
 	return goSMTPSteps{client}, err

@@ -186,10 +186,11 @@ func openStrictly(to account) (steps, error) {
 	if err != nil {
 		return nil, err
 	}
-	if to.login {
-		if err = client.StartTLS(&tls.Config{ServerName: to.host()}); err == nil {
-			err = client.Auth(plainAuth(to.server))
-		}
+	if !to.clear {
+		err = client.StartTLS(&tls.Config{ServerName: to.host()})
+	}
+	if to.login && err == nil {
+		err = client.Auth(plainAuth(to.server))
 	}
 	return netSMTPSteps{client}, err
 }
@@ -200,7 +201,7 @@ func openLeniently(to account) (steps, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ok, _ := client.Extension("STARTTLS"); ok && to.login {
+	if ok, _ := client.Extension("STARTTLS"); ok && !to.clear {
 		err = client.StartTLS(&tls.Config{ServerName: to.host()})
 	}
 	if ok, _ := client.Extension("AUTH"); ok && to.login && err == nil {

@@ -52,7 +52,8 @@ func (f parcelFile) Close() error               { return nil }
 // account is where a parcel goes by, as a program is configured.
 type account struct {
 	server
-	login bool // there are a user and a password; false: TLS is switched off, where there is such a switch
+	clear bool // TLS is not wanted, and switched off where there is such a switch; false: nothing is said of it
+	login bool // there are a user and a password
 }
 
 // delivery opens a session, sends a parcel and ends the session.

@@ -86,7 +86,8 @@ func deliverByPostrider(ctx context.Context, to account, p *parcel) error {
 	mailer := &smtp.Mailer{Addr: to.addr}
 	if to.login {
 		mailer.Auth = smtp.Password(user, password)
-	} else {
+	}
+	if to.clear {
 		mailer.TLS = smtp.TLSNone
 	}
 	_, err := mailer.Send(ctx, postriderParcel(p))

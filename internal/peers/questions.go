@@ -54,7 +54,12 @@ var questions = []question{
 		ask:    "STARTTLS is not offered any more (stripped): what leaves in the clear?",
 		how:    "User, password and defaults, at 127.0.0.2; AUTH is offered with PLAIN, with LOGIN, not at all. What did the server hear?",
 		proof:  "`TestPolicies`, `TestPolicyMatrix`, `TestSecrets`",
-		answer: inTheClear,
+		answer: inTheClear(true),
+	}, {
+		ask:    "… and without user and password?",
+		how:    "The same, with nothing configured but the address.",
+		proof:  "`TestPolicies`, `TestPolicyMatrix`",
+		answer: inTheClear(false),
 	}, {
 		ask:    "CR and LF in what is passed in: what injects a header field or a recipient?",
 		how:    "CRLF, LF or CR and `X-Injected: yes`, or `RCPT`, in each of six strings. Did such a line arrive?",
@@ -92,7 +97,7 @@ func halfAMail(d delivery, _ func(error) lesson) (string, error) {
 	}
 	p := newParcel("bob@example.net")
 	p.fileName, p.fileType, p.fails = "figures.bin", "application/octet-stream", true
-	err = w.send(d, false, p)
+	err = w.send(d, account{clear: true}, p)
 	switch arrived := len(w.Messages()) > 0; {
 	case err == nil:
 		return "", errors.New("the caller is told of no failure")
@@ -115,7 +120,7 @@ func refuse(d delivery, to ...string) (*witness, error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return w, w.send(d, false, newParcel(to...)), nil
+	return w, w.send(d, account{clear: true}, newParcel(to...)), nil
 }
 
 const bob, carl = "bob@example.net", "carl@example.net"
@@ -160,7 +165,7 @@ func doubt(d delivery, learn func(error) lesson) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		err = w.send(d, false, newParcel(bob))
+		err = w.send(d, account{clear: true}, newParcel(bob))
 		if arrived := len(w.Messages()) == 1; err == nil || arrived != (command == "END") {
 			return "", fmt.Errorf("a link lost at %s: arrived is %v, and the error %w", command, arrived, err)
 		}
@@ -208,7 +213,7 @@ func endsAt(command string, d delivery) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- d(ctx, account{w.address(), false}, newParcel(bob)) }()
+	go func() { done <- d(ctx, account{server: w.address(), clear: true}, newParcel(bob)) }()
 	<-ctx.Done()
 	select {
 	case err := <-done:
@@ -224,31 +229,38 @@ func endsAt(command string, d delivery) (bool, error) {
 	}
 }
 
-func inTheClear(d delivery, _ func(error) lesson) (string, error) {
-	var secret, mail bool
-	for _, mechanisms := range [][]string{{"PLAIN"}, {"LOGIN"}, {}} {
-		w, err := watch(func(s *smtptest.Server) {
-			s.Users, s.Mechanisms = map[string]string{user: password}, mechanisms
-		})
-		if err != nil {
-			return "", err
+// inTheClear is about an account with a password, or without.
+func inTheClear(login bool) func(delivery, func(error) lesson) (string, error) {
+	return func(d delivery, _ func(error) lesson) (string, error) {
+		var secret, mail bool
+		for _, mechanisms := range [][]string{{"PLAIN"}, {"LOGIN"}, {}} {
+			w, err := watch(func(s *smtptest.Server) {
+				s.Users, s.Mechanisms = map[string]string{user: password}, mechanisms
+			})
+			if err != nil {
+				return "", err
+			}
+			err = w.send(d, account{login: login}, newParcel(bob))
+			arrived := len(w.Messages()) > 0
+			if arrived != (err == nil) {
+				return "", fmt.Errorf("arrived is %v, and the error %w", arrived, err)
+			}
+			secret, mail = secret || w.heardPassword(), mail || arrived
 		}
-		err = w.send(d, true, newParcel(bob))
-		arrived := len(w.Messages()) > 0
-		if arrived != (err == nil) {
-			return "", fmt.Errorf("arrived is %v, and the error %w", arrived, err)
-		}
-		secret, mail = secret || w.heardPassword(), mail || arrived
+		return inWords(secret, mail), nil
 	}
+}
+
+func inWords(secret, mail bool) string {
 	switch {
 	case secret && mail:
-		return "password, mail", nil
+		return "password, mail"
 	case secret:
-		return "the password", nil
+		return "the password"
 	case mail:
-		return "the mail", nil
+		return "the mail"
 	}
-	return "nothing", nil
+	return "nothing"
 }
 
 // injections are by the string that they are put into. The end of a line and what is to be
@@ -296,7 +308,7 @@ func arrives(d delivery, p *parcel) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	w.send(d, false, p) // That it is refused is as good as anything.
+	w.send(d, account{clear: true}, p) // That it is refused is as good as anything.
 	for _, m := range w.Messages() {
 		if bytes.Contains(m.Data, []byte("\nX-Injected: ")) {
 			return true, nil
@@ -313,7 +325,7 @@ func reportedAsFailed(d delivery, _ func(error) lesson) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		err = w.send(d, false, newParcel(bob))
+		err = w.send(d, account{clear: true}, newParcel(bob))
 		if len(w.Messages()) != 1 {
 			return "", fmt.Errorf("the mail was not accepted: %w", err)
 		}
@@ -348,7 +360,7 @@ func umlauts(d delivery, _ func(error) lesson) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = w.send(d, false, newParcel("bob@bücher.example"))
+	err = w.send(d, account{clear: true}, newParcel("bob@bücher.example"))
 	messages := w.Messages()
 	switch {
 	case err == nil && len(messages) == 1 && messages[0].To[0] == "bob@xn--bcher-kva.example":

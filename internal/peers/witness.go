@@ -94,7 +94,8 @@ func (w *witness) close() {
 
 // send delivers a parcel by way of a server, and returns what the caller was told. The
 // server is closed: what it received and heard can still be read.
-func (w *witness) send(d delivery, login bool, p *parcel) error {
+func (w *witness) send(d delivery, to account, p *parcel) error {
 	defer w.close()
-	return d(ctx, account{w.address(), login}, p)
+	to.server = w.address()
+	return d(ctx, to, p)
 }
