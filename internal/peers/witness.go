@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/postrider/smtp/smtptest"
 )
@@ -93,8 +94,9 @@ func (w *witness) close() {
 }
 
 // send delivers a parcel by way of a server, and returns what the caller was told. The
-// server is closed: what it received and heard can still be read.
+// server is closed, which ends a call that hangs: what it received and heard can still be read.
 func (w *witness) send(d delivery, to account, p *parcel) error {
+	defer time.AfterFunc(10*time.Second, w.close).Stop()
 	defer w.close()
 	to.server = w.address()
 	return d(ctx, to, p)
