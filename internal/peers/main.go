@@ -1,5 +1,6 @@
 // Peers runs the same work through Postrider and through the packages that people compare
-// it with, against a server of its own, and tells what each took. See -help.
+// it with, against a server of its own, and tells what each took, and how each behaves where
+// something goes wrong. See -help.
 package main
 
 import (

@@ -108,8 +108,8 @@ func halfAMail(d delivery, _ func(error) lesson) (string, error) {
 }
 
 // refuse sends to two recipients, of whom carl is refused.
-func refuse(d delivery, to ...string) (*witness, error, error) {
-	w, err := watch(func(s *smtptest.Server) {
+func refuse(d delivery, to ...string) (w *witness, told, err error) {
+	w, err = watch(func(s *smtptest.Server) {
 		s.On = func(step smtptest.Step) *smtptest.Fault {
 			if step.Command == "RCPT" && step.Address == carl {
 				return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "no such user"}}
