@@ -15,6 +15,7 @@ var shown = map[string][]string{
 	"bounces":       {"carol@example.org: failed, for good"},
 	"bulk":          {"accepted: 7\n", `refused by 550 5.1.1 "no such mailbox": reader3@example.net, reader8@example.net`, "tried again: reader6@example.net\n", "unknown: reader10@example.net\n"},
 	"clientcert":    {"without a certificate: smtp: ", "certificate required", "the certificate of ann", `"By certificate"`},
+	"doctor":        {"> publish one of 2048 bits", "27 ok, 2 to look at, 0 failed"},
 	"dsn":           {"bob@example.net delivered", "carol@example.org delayed", "sales@example.com failed", "not taken: "},
 	"international": {"taro@example.jp"},
 	"notify":        {"accepted 250 2.0.0 \"OK: queued\"\nbusy: <nil>\n\nbusy: <nil>\n", "lost: bob@example.net: unknown", "lost-and-repeated: <nil>", "unwelcome: bob@example.net: refused"},
