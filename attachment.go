@@ -54,7 +54,7 @@ func (a *attachment) check() error {
 	case a.disposition == "" && a.Type == "":
 		return &FieldError{a.field + ".Type", errors.New("is needed")}
 	case a.disposition != "" && strings.Trim(a.Name, ". ") == "", strings.ContainsAny(a.Name, `/\`):
-		return &FieldError{a.field + ".Name", fmt.Errorf("%q is no file name", a.Name)}
+		return &FieldError{a.field + ".Name", fmt.Errorf("%.200q is no file name", a.Name)}
 	case a.Size < 0:
 		return &FieldError{a.field + ".Size", errors.New("is negative")}
 	}
@@ -65,11 +65,11 @@ func (a *attachment) check() error {
 	if a.Type != "" {
 		var err error
 		if a.mediaType, a.params, err = mime.ParseMediaType(a.Type); err != nil || !strings.Contains(a.mediaType, "/") {
-			return &FieldError{a.field + ".Type", fmt.Errorf("%q is no media type", a.Type)}
+			return &FieldError{a.field + ".Type", fmt.Errorf("%.200q is no media type", a.Type)}
 		}
 	}
 	if a.disposition == "" && a.isComposite() {
-		return &FieldError{a.field + ".Type", fmt.Errorf("%q is no form of a content", a.Type)}
+		return &FieldError{a.field + ".Type", fmt.Errorf("%.200q is no form of a content", a.Type)}
 	}
 	return nil
 }

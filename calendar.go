@@ -68,7 +68,7 @@ func calendarMethod(calendar string) (method string, err error) {
 	case !over:
 		return "", errors.New("is no iCalendar object that comes to END:VCALENDAR")
 	case !slices.Contains(methods, method):
-		return "", fmt.Errorf("has the METHOD %q; an invitation has REQUEST, and what has none is a file for Attachments", method)
+		return "", fmt.Errorf("has the METHOD %.200q; an invitation has REQUEST, and what has none is a file for Attachments", method)
 	}
 	return method, nil
 }

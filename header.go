@@ -177,9 +177,9 @@ func (f *fields) further(source string, field HeaderField) {
 	case owned[name] != "":
 		err = fmt.Errorf("%s is set by %s of the Message", field.Name, owned[name])
 	case name == "mime-version", strings.HasPrefix(name, "content-") && name != "content-language", strings.HasPrefix(name, "resent-"):
-		err = fmt.Errorf("%q is written by the package, or not at all", field.Name)
+		err = fmt.Errorf("%.200q is written by the package, or not at all", field.Name)
 	case strings.TrimSpace(field.Value) == "":
-		err = fmt.Errorf("%q has no value", field.Name)
+		err = fmt.Errorf("%.200q has no value", field.Name)
 	}
 	switch {
 	case err != nil:
@@ -248,7 +248,7 @@ func (f *fields) identifiers(source, name string, list ...string) {
 	for _, id := range list {
 		id = withoutBrackets(id)
 		if id == "" || strings.ContainsAny(id, "<>") {
-			f.fail(source, fmt.Errorf("%q is no message identifier such as id@example.com", id))
+			f.fail(source, fmt.Errorf("%.200q is no message identifier such as id@example.com", id))
 		}
 		words = append(words, "<"+id+">")
 	}
@@ -271,7 +271,7 @@ func checkIdentifier(id string) error {
 	literal, isLiteral := strings.CutPrefix(right, "[")
 	isLiteral = isLiteral && strings.IndexAny(literal, `[]\<>`) == len(literal)-1
 	if !format.IsDotAtom(left) || !format.IsDotAtom(right) && !isLiteral {
-		return fmt.Errorf("%q is no identifier such as id@example.com", id)
+		return fmt.Errorf("%.200q is no identifier such as id@example.com", id)
 	}
 	return nil
 }

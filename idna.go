@@ -58,6 +58,8 @@ type mailbox struct {
 func parseMailbox(address string) (mailbox, error) {
 	at := strings.LastIndexByte(address, '@')
 	switch {
+	case len(address) > maxAddress:
+		return mailbox{}, fmt.Errorf("%.200q is longer than %d octets", address, maxAddress)
 	case at < 0 && strings.ContainsAny(address, "＠﹫"):
 		return mailbox{}, fmt.Errorf("%q has another character for the @", address)
 	case at < 0:
@@ -180,7 +182,7 @@ func explainDomain(domain string, err error) error {
 func checkedDomain(domain string) (string, error) {
 	ascii, err := asciiDomain(domain)
 	if err != nil {
-		return "", fmt.Errorf("%q is no domain: %w", domain, err)
+		return "", fmt.Errorf("%.200q is no domain: %w", domain, err)
 	}
 	if err := wire.CheckMailbox("postmaster@" + ascii); err != nil {
 		return "", err

@@ -169,7 +169,7 @@ func fieldsIn(header []byte) (mail.Header, error) {
 		case strings.HasPrefix(name, "Resent-"):
 			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since Raw has a field %s: to whom it goes is not clear", name)}
 		case name == "" && len(bytes.TrimSpace(field)) > 0:
-			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw has %q in it, which is no field", field)}
+			return nil, &FieldError{"Delivery", fmt.Errorf("is needed, since the header of Raw has %.200q in it, which is no field", field)}
 		}
 		fields[name] = append(fields[name], format.FieldValue(field))
 	}

@@ -70,7 +70,7 @@ func Structured(to Fields, name, value string) (Fields, error) {
 	}
 	value = strings.Trim(value, " ")
 	if !isPrintable(value) || longestWord(value) > maxWord || strings.Contains(value, strings.Repeat(" ", maxLine)) {
-		return to, fmt.Errorf("%q is not printable ASCII in words of at most %d octets", value, maxWord)
+		return to, fmt.Errorf("%.200q is not printable ASCII in words of at most %d octets", value, maxWord)
 	}
 	f.text(value)
 	return f.end(), nil
@@ -82,7 +82,7 @@ func checkName(name string) error {
 	if name == "" || len(name) > maxLine || strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
 	}) {
-		return fmt.Errorf("%q is no name of a header field", name)
+		return fmt.Errorf("%.200q is no name of a header field", name)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (c Charset) ListID(to Fields, description, id string) (Fields, error) {
 		return to, err
 	}
 	if !IsDotAtom(id) || !strings.Contains(id, ".") || len(id) > 255 {
-		return to, fmt.Errorf("%q is no list identifier such as news.example.com", id)
+		return to, fmt.Errorf("%.200q is no list identifier such as news.example.com", id)
 	}
 	if description != "" {
 		f.phrase(c, description)
@@ -183,11 +183,11 @@ func Value(to Fields, name, value string, params ...Param) (Fields, error) {
 // and octets that are not UTF-8.
 func CheckText(s string) error {
 	if !utf8.ValidString(s) {
-		return fmt.Errorf("%q is not valid UTF-8", s)
+		return fmt.Errorf("%.200q is not valid UTF-8", s)
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) {
-			return fmt.Errorf("%q holds the control character %U", s, r)
+			return fmt.Errorf("%.200q holds the control character %U", s, r)
 		}
 	}
 	return nil
@@ -196,7 +196,7 @@ func CheckText(s string) error {
 func checkWord(s string) error {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
-			return fmt.Errorf("%q holds %q", s, s[i])
+			return fmt.Errorf("%.200q holds %q", s, s[i])
 		}
 	}
 	if s == "" || len(s) > maxWord {

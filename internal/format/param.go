@@ -24,7 +24,7 @@ func (p Param) spell(words []string) ([]string, error) {
 		return nil, err
 	}
 	if !isToken(p.Name) || len(p.Name) > maxPiece {
-		return nil, fmt.Errorf("parameter name %q is no token of at most %d octets", p.Name, maxPiece)
+		return nil, fmt.Errorf("parameter name %.200q is no token of at most %d octets", p.Name, maxPiece)
 	}
 	inOnePiece := len(p.Value) <= maxParam && isPrintable(p.Value) && !strings.Contains(p.Value, "=?")
 	switch {

@@ -50,7 +50,7 @@ func ParseCommand(line string) *Command {
 	c := &Command{line: []byte(line)}
 	verb, _, _ := strings.Cut(line, " ")
 	if !isKeyword(verb) {
-		c.fail("%q is no command", line)
+		c.fail("%.200q is no command", line)
 	}
 	for i := range len(line) {
 		if line[i] > '~' {
@@ -91,7 +91,7 @@ func (c *Command) checkMailbox(s string) {
 // 6533, section 3).
 func (c *Command) Param(keyword, value string) *Command {
 	if !isKeyword(keyword) {
-		c.fail("parameter %q is no keyword", keyword)
+		c.fail("parameter %.200q is no keyword", keyword)
 	}
 	for _, r := range value {
 		if r <= ' ' || r == '=' || r > '~' && !(c.utf8 && keyword == "ORCPT" && r > 0x9f && r != utf8.RuneError) {
@@ -107,7 +107,7 @@ func (c *Command) Param(keyword, value string) *Command {
 // Host appends the argument of EHLO or HELO: a domain or an address literal.
 func (c *Command) Host(name string) *Command {
 	if !IsASCII(name) { // RFC 6531, section 3.7.1.
-		c.fail("the name %q of a host is not ASCII", name)
+		c.fail("the name %.200q of a host is not ASCII", name)
 	}
 	c.check(checkHost(name))
 	return c.text(name)
@@ -117,7 +117,7 @@ func (c *Command) Host(name string) *Command {
 // those of SASL mechanisms are (RFC 4422, section 3.1).
 func (c *Command) Keyword(name string) *Command {
 	if !isKeyword(strings.ReplaceAll(name, "_", "-")) {
-		c.fail("%q is no keyword", name)
+		c.fail("%.200q is no keyword", name)
 	}
 	return c.text(name)
 }
