@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/postrider/smtp/smtptest"
 )
 
 // shown are words of what an example is to show, where that is not what arrived.
@@ -46,27 +49,72 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, name)
+			program := build(t, name)
+			shows(t, name, run(t, program))
+			if without[name] == "" {
+				sends(t, program)
+			}
 		})
 	}
 }
 
-// run runs an example, and looks for what it is to show.
-func run(t *testing.T, name string) {
-	var stderr strings.Builder
-	command := exec.CommandContext(t.Context(), "go", "run", "./"+name)
-	command.Stderr = &stderr
-	stdout, err := command.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.String())
+func build(t *testing.T, name string) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), name)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+name).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	return program
+}
+
+func run(t *testing.T, program string, args ...string) (stdout string) {
+	t.Helper()
+	var stderr strings.Builder
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, stderr.String())
+	}
+	return string(out)
+}
+
+// shows looks for what an example is to show.
+func shows(t *testing.T, name, stdout string) {
+	t.Helper()
 	words, ok := shown[name]
 	if !ok {
 		words = []string{"arrived: "}
 	}
 	for _, want := range words {
-		if !strings.Contains(string(stdout), want) {
+		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}
+	}
+}
+
+// without are the examples that cannot send by just any server, and why.
+var without = map[string]string{
+	"bounces":    "it reads, as from files",
+	"clientcert": "it wants a certificate",
+	"doctor":     "it sends nothing",
+	"oauth2":     "it wants an account",
+	"steps":      "it shows STARTTLS, with a certificate that the system trusts",
+}
+
+// sends has an example send by a server that it does not know.
+func sends(t *testing.T, program string) {
+	t.Helper()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.NoTLS, s.LMTP = true, strings.HasSuffix(program, "lmtp")
+	})
+	url := "smtp://user:pencil@" + server.Addr + "?tls=none&plaintext-auth=true"
+	if server.LMTP {
+		url += "&lmtp=true"
+	}
+	run(t, program, "-url", url, "-from", "eve@example.com", "-to", "dave@example.net")
+	messages := server.Messages()
+	if len(messages) == 0 || !slices.Contains(messages[0].To, "dave@example.net") || messages[0].Username != "user" {
+		t.Errorf("by -url, what arrived is %+v", messages)
 	}
 }

@@ -2,12 +2,13 @@
 // becomes of each mail as a span with the steps of the dialogue. It prints both.
 //
 //	go run .
+//
+// in this folder, which is a module of its own, does so with a server of its own.
 package main
 
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"os"
 
@@ -21,17 +22,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/postrider/smtp"
-	"github.com/postrider/smtp/smtptest"
+	"github.com/postrider/smtp/examples/internal/recipe"
 )
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "telemetry:", err)
-		os.Exit(1)
-	}
+	recipe.Main(func(ctx context.Context, kit *recipe.Kit) error { return run(ctx, kit, os.Stdout) })
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, kit *recipe.Kit, out io.Writer) error {
 	spans, err := stdouttrace.New(stdouttrace.WithWriter(out))
 	if err != nil {
 		return err
@@ -44,20 +42,14 @@ func run(ctx context.Context, out io.Writer) error {
 	metering := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewPeriodicReader(numbers)))
 	// In your own program, all of the above is there already.
 
-	server := &smtptest.Server{}
-	if err := server.Start(); err != nil {
+	kit.Mailer.Options.Trace = spanEvents()
+	if err := observe(metering.Meter("mail"), kit.Mailer); err != nil {
 		return err
 	}
-	defer server.Close()
-	mailer := &smtp.Mailer{Addr: server.Addr, TLSConfig: server.TLSConfig, Options: smtp.Options{Trace: spanEvents()}}
-	defer mailer.Close()
-	if err := observe(metering.Meter("mail"), mailer); err != nil {
-		return err
-	}
-	sender := &traced{mailer, tracing.Tracer("mail")}
+	sender := &traced{kit.Mailer, tracing.Tracer("mail")}
 	_, err = sender.Send(ctx, &smtp.Message{
-		From:    smtp.Address{Address: "ann@example.com"},
-		To:      []smtp.Address{{Address: "bob@example.net"}},
+		From:    kit.From,
+		To:      []smtp.Address{kit.To},
 		Subject: "Quarterly figures",
 		Text:    "They are good.",
 	})
