@@ -203,7 +203,8 @@ func (s *Server) leave(conn net.Conn) {
 
 // DialContext connects to the server in memory, without a network, whatever the
 // address, and whether it was started or not. It can be that of a Mailer; in a
-// bubble of testing/synctest, delays and time-outs then take no time.
+// bubble of testing/synctest, delays and time-outs then take no time. Since nothing
+// is buffered, a certificate that is refused is noticed only after Timeout.
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
