@@ -1,0 +1,105 @@
+package smtp_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/postrider/smtp"
+)
+
+// Many mails over several sessions; each has its result as soon as it is done.
+func ExampleMailer_SendAll() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+	messages := func(yield func(*smtp.Message) bool) {
+		for _, address := range []string{"bob@example.net", "nobody@example.net", "carol@example.net"} {
+			if !yield(exampleMessage(address)) {
+				return
+			}
+		}
+	}
+
+	for result, err := range mailer.SendAll(ctx, messages) {
+		fmt.Println(result.Message.To[0].Address, err)
+	}
+	// Unordered output:
+	// bob@example.net <nil>
+	// nobody@example.net smtp: RCPT <nobody@example.net>: 550 5.1.1 "No such user"
+	// carol@example.net <nil>
+}
+
+// Are my settings right?
+func ExampleMailer_Verify() {
+	server, _ := exampleServer()
+	defer server.Close()
+
+	mailer, err := smtp.ParseURL("smtp://user:pencil@" + server.Addr + "?max-conns=10")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer mailer.Close()
+	if err := mailer.Verify(ctx); err != nil {
+		fmt.Println("an unknown authority:", strings.Contains(err.Error(), "x509"))
+	}
+	// Output: an unknown authority: true
+}
+
+// A server in a URL, as configurations have it.
+func ExampleParseURL() {
+	mailer, err := smtp.ParseURL("smtps://ann%40example.com:secret@smtp.example.com")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(mailer.Addr, mailer.TLS == smtp.TLSImplicit, len(mailer.Auth) > 0)
+	// Output: smtp.example.com:465 true true
+}
+
+// Another server takes what the first one does not.
+func ExampleFailover() {
+	server, second := exampleServer()
+	defer server.Close()
+	defer second.Close()
+	first := &smtp.Mailer{Addr: "127.0.0.1:1", TLS: smtp.TLSNone} // tcpmux, which nobody runs
+	message := exampleMessage("bob@example.net")
+
+	_, err := smtp.Failover{first, second}.Send(ctx, message)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// The dialogue as debug records; credentials and content are not in it.
+func ExampleOptions() {
+	mailer := &smtp.Mailer{Addr: "smtp.example.com:587"}
+	mailer.Options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// A progress bar for a long content.
+func ExampleTrace() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	mailer.Options.Trace = &smtp.Trace{
+		Content: func(_ context.Context, written, total int64) {
+			if total > 0 {
+				fmt.Printf("%3d %%\n", 100*written/total)
+			}
+		},
+	}
+	message := exampleMessage("bob@example.net")
+	message.Attachments = []smtp.File{smtp.FileBytes("photo.jpg", make([]byte, 100_000))}
+	if _, err := mailer.Send(ctx, message); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	//  23 %
+	//  47 %
+	//  71 %
+	//  95 %
+	// 100 %
+}
