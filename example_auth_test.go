@@ -3,11 +3,15 @@ package smtp_test
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"log"
 
 	"github.com/emersion/go-sasl"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
 )
 
 // A source of tokens, such as the TokenSource of golang.org/x/oauth2.
@@ -57,3 +61,38 @@ func (n *ntlm) Next(challenge []byte) (response []byte, err error) {
 
 // Done is asked when the server is content.
 func (n *ntlm) Done() error { return nil }
+
+// A list of one's own, best first. Without PLAIN and LOGIN in it, nobody in between can
+// ask for the password.
+func ExampleMechanism() {
+	server := &smtptest.Server{Mechanisms: []string{"PLAIN", "SCRAM-SHA-256"}}
+	defer server.Close()
+	mailer := server.Mailer()
+	defer mailer.Close()
+
+	mailer.Auth = []smtp.Mechanism{smtp.SCRAMSHA256Plus("user", "pencil"), smtp.SCRAMSHA256("user", "pencil")}
+	mailer.Options.Trace = &smtp.Trace{Authenticated: func(_ context.Context, mechanism string, err error) {
+		fmt.Println(mechanism, err)
+	}}
+	if err := mailer.Verify(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: SCRAM-SHA-256 <nil>
+}
+
+// A mechanism of one's own can look at the server first: this one wants TLS 1.3.
+func ExampleServerInfo() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	careful := smtp.SASL("PLAIN", func(_ context.Context, server smtp.ServerInfo) (sasl.Client, error) {
+		if server.TLS == nil || server.TLS.Version < tls.VersionTLS13 {
+			return nil, errors.ErrUnsupported // The next mechanism is tried.
+		}
+		return sasl.NewPlainClient("", "user", "pencil"), nil
+	})
+	mailer.Auth = []smtp.Mechanism{careful}
+	fmt.Println(mailer.Verify(ctx))
+	// Output: <nil>
+}

@@ -53,7 +53,16 @@ func ExampleClient_Command() {
 		}
 		return c.Hello(ctx)
 	}
-	_ = asProxy
+
+	server, mailer := exampleServer() // It does not offer XCLIENT.
+	defer server.Close()
+	client, err := mailer.Dial(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Quit(ctx)
+	fmt.Println(asProxy(client))
+	// Output: unsupported operation
 }
 
 // Many mails over one session: one round trip each. What became of one does not
@@ -82,4 +91,46 @@ func ExampleClient_SendAll() {
 	// bob@example.net <nil>
 	// nobody@example.net smtp: RCPT <nobody@example.net>: 550 5.1.1 "No such user"
 	// carol@example.net <nil>
+}
+
+// What a server answered: for programs, and for a log.
+func ExampleReply() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	client, err := mailer.Dial(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Quit(ctx)
+
+	if _, err := client.Mail(ctx, smtp.Envelope{From: "ann@example.com"}); err != nil {
+		log.Fatal(err)
+	}
+	reply, err := client.Rcpt(ctx, smtp.Recipient{Address: "nobody@example.net"})
+	fmt.Println(err != nil, reply.Code, reply.Status)
+	fmt.Println(reply)
+	// Output:
+	// true 550 5.1.1
+	// 550 5.1.1 "No such user"
+}
+
+// Who hands over content by Mail and Data says what is in it; Send finds that out.
+func ExampleBodyType() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	client, err := mailer.Dial(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Quit(ctx)
+
+	if _, err := client.Mail(ctx, smtp.Envelope{From: "ann@example.com", Body: smtp.Body8Bit}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Rcpt(ctx, smtp.Recipient{Address: "bob@example.net"}); err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Data(ctx, strings.NewReader("Subject: Hi\nContent-Type: text/plain; charset=utf-8\n\nGrüße.\n"))
+	fmt.Println(err, server.Messages()[0].MailParams["BODY"])
+	// Output: <nil> 8BITMIME
 }

@@ -2,13 +2,17 @@ package smtp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/smtptest"
 )
 
 // Many mails over several sessions; each has its result as soon as it is done.
@@ -76,6 +80,8 @@ func ExampleFailover() {
 func ExampleOptions() {
 	mailer := &smtp.Mailer{Addr: "smtp.example.com:587"}
 	mailer.Options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	fmt.Println(mailer.Options.Logger.Enabled(ctx, slog.LevelDebug))
+	// Output: true
 }
 
 // A progress bar for a long content.
@@ -102,4 +108,86 @@ func ExampleTrace() {
 	//  71 %
 	//  95 %
 	// 100 %
+}
+
+// A server without TLS gets no mail, and no password, unless that is said by name.
+func ExampleTLSPolicy() {
+	server := &smtptest.Server{NoTLS: true}
+	defer server.Close()
+	mailer := server.Mailer()
+	defer mailer.Close()
+	strict := mailer.Clone()
+	defer strict.Close()
+
+	mailer.TLS = smtp.TLSNone
+	strict.TLS = smtp.TLSRequired // as is zero
+	fmt.Println(mailer.Verify(ctx))
+	fmt.Println(errors.Is(strict.Verify(ctx), errors.ErrUnsupported))
+	// Output:
+	// <nil>
+	// true
+}
+
+// A rate.Limiter of golang.org/x/time/rate is a Limiter, and so is this.
+func ExampleLimiter() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	mailer.Limiter = &quota{left: 1}
+	for range 2 {
+		_, err := mailer.Send(ctx, exampleMessage("bob@example.net"))
+		fmt.Println(errors.Is(err, errQuota))
+	}
+	// Output:
+	// false
+	// true
+}
+
+// quota is a Limiter: so many mails, and no more.
+type quota struct {
+	mu   sync.Mutex
+	left int
+}
+
+var errQuota = errors.New("that is all for today")
+
+func (q *quota) Wait(context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.left == 0 {
+		return errQuota
+	}
+	q.left--
+	return nil
+}
+
+// What a Mailer has, and what it did, as for a dashboard.
+func ExampleStats() {
+	server, mailer := exampleServer()
+	defer server.Close()
+	defer mailer.Close()
+
+	mailer.Send(ctx, exampleMessage("bob@example.net", "nobody@example.net"))
+	mailer.Send(ctx, exampleMessage("carol@example.net"))
+	stats := mailer.Stats()
+	fmt.Println("sessions:", stats.Open, "of them idle:", stats.Idle)
+	fmt.Println("accepted:", stats.Accepted, "refused:", stats.Refused)
+	// Output:
+	// sessions: 1 of them idle: 1
+	// accepted: 2 refused: 1
+}
+
+// The waits of RFC 5321 are long; where somebody is looking on, they can be shorter.
+func ExampleTimeouts() {
+	server := &smtptest.Server{On: func(smtptest.Step) *smtptest.Fault {
+		return &smtptest.Fault{Delay: time.Hour}
+	}}
+	defer server.Close()
+	mailer := server.Mailer()
+	defer mailer.Close()
+
+	mailer.Options.Timeouts = smtp.Timeouts{Greeting: 10 * time.Millisecond, Command: 10 * time.Second}
+	fmt.Println(errors.Is(mailer.Verify(ctx), os.ErrDeadlineExceeded))
+	// Output: true
 }

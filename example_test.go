@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	gotoken "go/token"
 	"log"
 	"os"
 	"path/filepath"
@@ -62,9 +66,9 @@ func exampleMessage(to ...string) *smtp.Message {
 	return m
 }
 
-// exampleServer knows bob, and a mailbox that is full.
-func exampleServer() (*smtptest.Server, *smtp.Mailer) {
-	server := &smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
+// exampleServer knows bob, and a mailbox that is full. It may offer further extensions.
+func exampleServer(offer ...string) (*smtptest.Server, *smtp.Mailer) {
+	server := &smtptest.Server{Offer: offer, On: func(step smtptest.Step) *smtptest.Fault {
 		switch {
 		case step.Command == "RCPT" && strings.HasPrefix(step.Address, "nobody@"):
 			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "No such user"}}
@@ -100,6 +104,33 @@ func signUp(ctx context.Context, sender smtp.Sender, address string) error {
 	return err
 }
 
+// TestExamples: each exported type has an example, and each example is run.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	shown := map[string]bool{}
+	for _, path := range exampleFiles(t) {
+		file, err := parser.ParseFile(gotoken.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range doc.Examples(file) {
+			name, _, _ := strings.Cut(example.Name, "_")
+			shown[name] = true
+			if example.Output == "" && name != "" { // That of the package is for a server that is not there.
+				t.Errorf("Example%s shows no output: without one it is not even run", example.Name)
+			}
+		}
+	}
+	eachFile(t, func(file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() && !shown[spec.Name.Name] {
+				t.Errorf("there is no example of %s", spec.Name.Name)
+			}
+			return true
+		})
+	})
+}
+
 // TestReadme: every block of Go in the README is code that these tests compile.
 func TestReadme(t *testing.T) {
 	t.Parallel()
@@ -107,12 +138,8 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths, err := filepath.Glob("example*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var sources strings.Builder
-	for _, path := range paths {
+	for _, path := range exampleFiles(t) {
 		source, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -127,4 +154,13 @@ func TestReadme(t *testing.T) {
 	if strings.Count(blocks[0].Code, "\n") > 12 {
 		t.Error("the first example is too long")
 	}
+}
+
+func exampleFiles(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("example*_test.go")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(paths, err)
+	}
+	return paths
 }
