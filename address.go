@@ -34,8 +34,8 @@ func ParseAddress(s string) (Address, error) {
 	return list[0], nil
 }
 
-// MustParseAddress is ParseAddress for addresses that are written in the program:
-// it panics where that returns an error.
+// MustParseAddress is [ParseAddress] for addresses that are written in the program: it
+// panics where that returns an error.
 func MustParseAddress(s string) Address {
 	address, err := ParseAddress(s)
 	if err != nil {

@@ -39,10 +39,10 @@ type ServerInfo struct {
 // maxChallenges bounds an exchange; no mechanism in use needs more than three.
 const maxChallenges = 16
 
-// Auth authenticates by the first mechanism that the server offers, or by the next
-// if it does not want that (RFC 4954). A wrong password is tried once more, if that
-// was by SCRAM or CRAM-MD5, by PLAIN or LOGIN under TLS. Nothing secret is sent in
-// the clear, but for [Options]. A refusal leaves the session usable.
+// Auth authenticates by the first mechanism that the server offers, or by the next if it
+// does not want that (RFC 4954). A wrong password is tried once more, if that was by
+// SCRAM or CRAM-MD5, by PLAIN or LOGIN under TLS. Nothing secret goes in the clear, but
+// for [Options.PlaintextAuth]. A refusal leaves the session usable.
 func (c *Client) Auth(ctx context.Context, mechanisms ...Mechanism) error {
 	if err := c.ready(ctx, "AUTH"); err != nil {
 		return err

@@ -8,9 +8,8 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// ParseAutoSubmitted tells from its header whether a program wrote a mail (RFC 3834), and
-// then whether as an answer to another mail, as when somebody is out of office or a mail
-// was not delivered. Zero: nothing in the header says so.
+// ParseAutoSubmitted tells whether a program wrote the mail with that header (RFC 3834),
+// and if so, whether as an answer. Zero: nothing in it says so.
 func ParseAutoSubmitted(header mail.Header) AutoSubmitted {
 	answers := header.Get("In-Reply-To") != "" || header.Get("References") != ""
 	switch firstWord(header, "Auto-Submitted") {

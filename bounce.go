@@ -13,10 +13,11 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// ParseBounce reads a mail in which [ParseReport] found no report, and which a server wrote
-// in words of a form that is known: the Rule, one of "x-failed-recipients", "qmail", "yahoo",
-// "postfix", "exim", "sendmail", "gmail", "opensmtpd", "dma", "exchange" and "domino". Any
-// other mail is [ErrNotReport]: nothing is guessed. Recipients have a FinalRecipient.
+// ParseBounce reads a mail in which [ParseReport] found no report, and which a server
+// wrote in words of a form that is known: the [Report.Rule], one of
+// "x-failed-recipients", "qmail", "yahoo", "postfix", "exim", "sendmail", "gmail",
+// "opensmtpd", "dma", "exchange" and "domino". Any other mail is [ErrNotReport]: nothing
+// is guessed. Recipients have a FinalRecipient.
 func ParseBounce(r io.Reader) (*Report, error) {
 	p := &bounceParser{}
 	if err := cmp.Or(p.walk.Entity(r, p.visit), p.walk.ReadError()); err != nil && err != errEnough {

@@ -9,8 +9,7 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Disposition is what became of a mail at its reader (RFC 8098, section 3.2.6), in
-// lower case.
+// Disposition is what a reader did with a mail (RFC 8098), in lower case.
 type Disposition struct {
 	Type        string   // "displayed", "deleted", "dispatched" or "processed"
 	ActionMode  string   // "manual-action" or "automatic-action"

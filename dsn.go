@@ -9,8 +9,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Return says how much of the mail a report about it brings back (RFC 3461,
-// section 4.3). Zero leaves it to the server.
+// Return says how much of the mail a [Report] about it brings back (RFC 3461, section
+// 4.3). Zero leaves it to the server.
 type Return uint8
 
 // The values of [Return].
@@ -19,9 +19,9 @@ const (
 	ReturnHeaders                   // its header only
 )
 
-// Notify says which events of a recipient are reported to the sender (RFC 3461,
-// section 4.1); values other than NotifyNever can be or-ed. Zero asks nothing,
-// and servers then report failures and mostly delays.
+// Notify says which events of a recipient are reported to the sender (RFC 3461, section
+// 4.1); values other than [NotifyNever] can be or-ed. Zero asks nothing, and servers
+// then report failures and mostly delays.
 type Notify uint8
 
 // The values of [Notify].
@@ -33,7 +33,7 @@ const (
 )
 
 // Reports is what servers are asked to report of every mail of Send and SendAll (RFC
-// 3461), where its Delivery does not say otherwise.
+// 3461), where its [Message.Delivery] does not say otherwise.
 type Reports struct {
 	Return     Return
 	Notify     Notify

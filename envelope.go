@@ -11,8 +11,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Envelope is what the server is told about a mail, apart from its content: who
-// sends it, and for whom. It is plain data, and goes through JSON unchanged.
+// Envelope is what the server is told of a mail beside its content: who sends it, and
+// for whom. It is plain data, and goes through JSON unchanged.
 type Envelope struct {
 	From string // the reverse-path, to which reports go; "<>": the null reverse-path; empty: not given
 	To   []Recipient
@@ -40,22 +40,20 @@ type BodyType uint8
 
 // The values of [BodyType].
 const (
-	Body7Bit   = BodyType(format.SevenBitData)
-	Body8Bit   = BodyType(format.EightBitData) // octets over 127, in lines of at most 998 octets (RFC 6152)
-	BodyBinary = BodyType(format.BinaryData)   // NUL, or longer lines (RFC 3030); it needs Options.Chunking
+	Body7Bit   BodyType = BodyType(format.SevenBitData)
+	Body8Bit   BodyType = BodyType(format.EightBitData) // octets over 127, in lines of at most 998 octets (RFC 6152)
+	BodyBinary BodyType = BodyType(format.BinaryData)   // NUL, or longer lines (RFC 3030); it needs Options.Chunking
 )
 
-// Param is a parameter of MAIL or RCPT that an extension of SMTP defines (RFC
-// 5321, section 4.1.2). A server that does not offer the extension is not sent
-// it: that is an error before MAIL.
+// Param is a parameter of MAIL or RCPT of some extension (RFC 5321, section 4.1.2). A
+// server without that is not sent it: that is an [*UnsupportedError].
 type Param struct {
 	Keyword   string // as in "BY"
 	Value     string // as in "120;R"; empty: there is none
 	Extension string // as in "DELIVERBY"; empty: it is called like the parameter
 }
 
-// AcceptPolicy says whom a mail is sent to where the server refuses some of its
-// recipients.
+// AcceptPolicy says whom a mail goes to if some recipients are refused.
 type AcceptPolicy uint8
 
 // The values of [AcceptPolicy].
@@ -64,8 +62,8 @@ const (
 	AcceptAll                     // to nobody, unless all were accepted
 )
 
-// Recipient is one mailbox to deliver to, and what the server is to report about
-// it. Like Envelope it is plain data.
+// Recipient is one mailbox to deliver to, and what the server is to report about it.
+// Like [Envelope] it is plain data.
 type Recipient struct {
 	Address           string // as in "bob@example.net"
 	Alternative       string // an ASCII address, if Address is not and the server has no SMTPUTF8; may be empty

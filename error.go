@@ -42,8 +42,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Temporary tells whether the same step may well succeed later: the server said
-// so by a code of class 4, or the network failed. It is false when Unknown.
+// Temporary tells whether the step may well succeed later: the server said so (4yz), or
+// the network failed. It is false when Unknown.
 func (e *Error) Temporary() bool {
 	if e.Reply.Code != 0 {
 		return e.Reply.Code/100 == 4 && !e.Unknown
@@ -51,8 +51,8 @@ func (e *Error) Temporary() bool {
 	return e.transient && !e.Unknown
 }
 
-// RecipientsError says that some recipients did not get the mail, each for a
-// reason of its own. The others did, if Sent is true.
+// RecipientsError says that some recipients did not get the mail, each for a reason of
+// its own. The others did, if Sent is true.
 type RecipientsError struct {
 	Failed []RecipientResult
 	Sent   bool
@@ -117,9 +117,9 @@ func (e *UnsupportedError) Error() string {
 // Is matches errors.ErrUnsupported.
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// FieldError says which field of a Message, an Envelope, Options or a Mailer
-// holds what cannot be sent. It is found before anything is sent, but for a file
-// that fails, or turns out to be another, when it is read.
+// FieldError says which field of a [Message], an [Envelope], Options or a Mailer holds
+// what cannot be sent. It is found before anything is sent, but for a file that fails,
+// or turns out to be another, when it is read.
 type FieldError struct {
 	Field string // as in "To[2]" or "Attachments[0].Name"
 	Err   error

@@ -6,9 +6,9 @@ import (
 	"errors"
 )
 
-// Failover is a Sender of several: the first sends a message, and whom it certainly could
-// not reach for a passing reason are left to the next, and so on. What is unknown is
-// handed to nobody. The Message-ID stays the same throughout.
+// Failover is a [Sender] of several: to each are left those whom the ones before it
+// certainly could not reach, for a passing reason. What is unknown is handed to nobody.
+// The Message-ID stays the same.
 type Failover []Sender
 
 // Send implements [Sender]. What is told of each recipient comes from the last one who

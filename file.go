@@ -62,8 +62,8 @@ func FileFS(fsys fs.FS, name string) File {
 // fsFile tells a file of FileFS from others that have a Stat.
 type fsFile struct{ fs.File }
 
-// FileBytes is data under a name. The data is not copied, and must not change
-// while messages that hold it are sent.
+// FileBytes is data under a name. The data is not copied, and must not change while
+// messages that hold it are sent.
 func FileBytes(name string, data []byte) File {
 	return File{Name: name, Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil

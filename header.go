@@ -11,9 +11,9 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Header lists header fields in their order; names may be repeated. Text that is
-// not ASCII becomes encoded words (RFC 2047), but in fields that are known to have
-// a grammar of their own, as Disposition-Notification-To: there it is an error.
+// Header lists header fields in their order; names may be repeated. Text that is not
+// ASCII becomes encoded words (RFC 2047), but in fields known to have a grammar of their
+// own, as Disposition-Notification-To: there it is an error.
 type Header []HeaderField
 
 // HeaderField is one field, without its line end and without folding.

@@ -11,9 +11,9 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// ToASCII returns an address, or a domain, in the form that any server takes: the
-// domain in A-labels (RFC 5891), the local part quoted if and only if it must be (RFC
-// 5321, section 4.1.2). A local part that is not ASCII has no such form.
+// ToASCII returns an address, or a domain, in the form that any server takes: the domain
+// in A-labels (RFC 5891), the local part quoted only if it must be (RFC 5321, section
+// 4.1.2). A local part that is not ASCII has no such form.
 func ToASCII(address string) (string, error) {
 	if !strings.Contains(address, "@") {
 		return checkedDomain(address)
@@ -39,8 +39,8 @@ func ToUnicode(address string) (string, error) {
 	return m.utf8(), nil
 }
 
-// NeedsUTF8 tells whether mail for an address can go only by SMTPUTF8 (RFC 6531),
-// since its local part is not ASCII. It does not tell whether the address is valid.
+// NeedsUTF8 tells whether mail for an address needs SMTPUTF8 (RFC 6531), since its local
+// part is not ASCII; not whether the address is valid.
 func NeedsUTF8(address string) bool {
 	return !wire.IsASCII(address[:max(strings.LastIndexByte(address, '@'), 0)])
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// TLSPolicy says how a connection of a [Mailer] is protected. Zero is strict, and
-// a dialer of one's own changes nothing about it.
+// TLSPolicy says how a connection of a [Mailer] is protected. Zero is strict.
 type TLSPolicy uint8
 
 // The values of [TLSPolicy].
@@ -81,9 +80,9 @@ func (m *Mailer) settings() poolSettings {
 	}
 }
 
-// Send sends a message, over a session that is idle or else a new one, for which it may
-// have to wait. The result is never nil; the error is nil only if every recipient was
-// accepted. What cannot be sent is found before the server is even dialled.
+// Send sends a message, over an idle session or a new one, for which it may wait. The
+// result is never nil; the error is nil only if every recipient was accepted. What
+// cannot be sent is found before the server is dialled.
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 	closed := m.pool.enter(m.settings())
 	if closed == nil {
@@ -221,7 +220,7 @@ func stale(ctx context.Context, c *Client, err error) bool {
 	return !c.answered && c.failure != nil && ctx.Err() == nil && e != nil && e.Temporary() && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// Dial returns a new session that is ready for Send: connected, under TLS and
+// Dial returns a new session, ready for [Client.Send]: connected, under TLS and
 // authenticated as the Mailer says. It is the caller's to Quit or Close.
 func (m *Mailer) Dial(ctx context.Context) (*Client, error) { return m.dial(ctx, time.Now()) }
 
@@ -397,8 +396,8 @@ func isLocal(addr net.Addr) bool {
 	return false
 }
 
-// Verify tells whether the settings are right: it does all but send a mail. Its errors
-// are those of Dial.
+// Verify does all but send a mail, to tell whether the settings are right. Its errors
+// are those of [Mailer.Dial].
 func (m *Mailer) Verify(ctx context.Context) error {
 	c, err := m.Dial(ctx)
 	if err == nil {
@@ -431,8 +430,8 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 	return m.Close()
 }
 
-// Close ends the sessions that are idle, within 5 s, and makes all fail that need one from
-// now on. It does not wait for mails under way, nor for sessions of Dial.
+// Close ends idle sessions, within 5 s, and makes all fail that need one from now on. It
+// waits neither for mails under way nor for sessions of Dial.
 func (m *Mailer) Close() error {
 	m.pool.close()
 	return nil

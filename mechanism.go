@@ -27,8 +27,8 @@ func (m mechanism) Start(ctx context.Context, server ServerInfo) (sasl.Client, e
 	return m.start(ctx, server)
 }
 
-// SASL returns a mechanism of that name whose exchanges start makes, such as
-// GSSAPI or NTLM by a library of its own.
+// SASL returns a [Mechanism] of that name whose exchanges start makes, such as GSSAPI or
+// NTLM by a library of its own.
 func SASL(name string, start func(ctx context.Context, server ServerInfo) (sasl.Client, error)) Mechanism {
 	return mechanism{name, start}
 }
@@ -85,15 +85,15 @@ func Login(user, password string) Mechanism {
 	return withPassword("LOGIN", user, password, func(c credentials) sasl.Client { return &loginClient{of: c} })
 }
 
-// CRAMMD5 returns the mechanism CRAM-MD5 (RFC 2195), which is obsolete: who sees
-// an exchange can try passwords on it. Password does not use it.
+// CRAMMD5 returns the mechanism CRAM-MD5 (RFC 2195), which is obsolete: who sees an
+// exchange can try passwords on it. [Password] does not use it.
 func CRAMMD5(user, password string) Mechanism {
 	return withPassword("CRAM-MD5", user, password, func(c credentials) sasl.Client { return &cramMD5{c} })
 }
 
-// External returns the mechanism EXTERNAL (RFC 4422, appendix A): the server knows
-// us by other means, such as the client certificate in the TLSConfig. The
-// identity is whom to act for; empty: whoever that is.
+// External returns the mechanism EXTERNAL (RFC 4422, appendix A): the server knows us by
+// other means, such as the client certificate in [Mailer.TLSConfig]. The identity is
+// whom to act for; empty: whoever that is.
 func External(identity string) Mechanism {
 	return mechanism{"EXTERNAL", func(context.Context, ServerInfo) (sasl.Client, error) {
 		if identity == "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Message is a mail: fill in what is needed and leave the rest zero. Sending
-// modifies nothing in it, so one Message may be sent by many goroutines at once.
+// Message is a mail: fill in what is needed and leave the rest zero. Sending modifies
+// nothing in it: many goroutines may send one at once.
 type Message struct {
 	From    Address   // required, unless there is Raw
 	Sender  *Address  // who sends on behalf of From; nil: From does

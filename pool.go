@@ -459,7 +459,7 @@ func (p *pool) count(result *Result) {
 	}
 }
 
-// Stats are what a Mailer has, and what it did so far.
+// Stats are what a [Mailer] has, and what it did so far.
 type Stats struct {
 	Open    int // sessions, in use or idle, or being opened or ended
 	Idle    int // of these

@@ -44,9 +44,9 @@ func (k ReportKind) String() string {
 	return "ReportKind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Report is what somebody else's server, or reader, says of a mail. Anyone can forge
-// one (RFC 3464, section 4.1): act upon those that name a mail of yours by an
-// EnvelopeID or MessageID that nobody can guess. What is not told is zero.
+// Report is what somebody else's server, or reader, says of a mail. Anyone can forge one
+// (RFC 3464, section 4.1): act upon those that name a mail of yours by an EnvelopeID or
+// MessageID that nobody can guess. Zero: not told.
 type Report struct {
 	Kind       ReportKind
 	EnvelopeID string // with which the mail was sent; +2B, +3D and +20 in it are taken for xtext
@@ -101,7 +101,7 @@ func (v Verdict) String() string {
 	return "Verdict(" + strconv.Itoa(int(v)) + ")"
 }
 
-// RecipientReport is what a report says of one recipient.
+// RecipientReport is what a [Report] says of one recipient.
 type RecipientReport struct {
 	Verdict           Verdict
 	FinalRecipient    TypedName // as the reporting server had it
@@ -123,8 +123,8 @@ func (r RecipientReport) Address() string {
 	return cmp.Or(r.OriginalRecipient.Name, r.FinalRecipient.Name)
 }
 
-// Temporary tells whether a mail is Delayed, or has Failed for a passing reason, by its
-// Status or else its Diagnostic: another mail later on may arrive.
+// Temporary tells whether a mail is [Delayed], or has Failed for a passing reason, by
+// Status or else Diagnostic: another mail may arrive.
 func (r RecipientReport) Temporary() bool {
 	return r.Verdict == Delayed || r.class() == 4 && (r.Verdict == 0 || r.Verdict == Failed)
 }

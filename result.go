@@ -11,8 +11,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Outcome is what became of the mail for one recipient: two of its values are
-// certain that the mail was not accepted, one that it was, and one is neither.
+// Outcome is what became of the mail for one recipient: two of its values are certain
+// that the mail was not accepted, one that it was, and one is neither.
 type Outcome uint8
 
 // The four outcomes.
@@ -41,8 +41,7 @@ type Result struct {
 	NoReports  bool              // a server without DSN was not told what BestEffort asks about reports
 }
 
-// RecipientResult tells what became of a mail for one recipient, and which words
-// of the server, or which error, decided that.
+// RecipientResult tells what became of a mail for one recipient, and why.
 type RecipientResult struct {
 	Recipient
 	Outcome Outcome
@@ -53,9 +52,9 @@ type RecipientResult struct {
 	full   bool // the transaction had room for others, and not for this one
 }
 
-// Remaining returns the recipients that are worth another try: the mail was
-// certainly not accepted for them, and the reason is a passing one. If there are
-// none, do not send: a Delivery without To is for everybody in the header.
+// Remaining returns the recipients that are worth another try: the mail was certainly
+// not accepted for them, and the reason is a passing one. If there are none, do not
+// send: a Delivery without To is for everybody in the header.
 func (r *Result) Remaining() []Recipient {
 	var list []Recipient
 	for _, recipient := range r.Recipients {
@@ -220,8 +219,8 @@ func (r Reply) String() string {
 	return b.String()
 }
 
-// EnhancedStatus is an enhanced status code (RFC 3463), which says more than the
-// reply code: 5.1.1 is an unknown mailbox. Zero: the server gave none.
+// EnhancedStatus is an enhanced status code (RFC 3463), which says more than the reply
+// code: 5.1.1 is an unknown mailbox. Zero: the server gave none.
 type EnhancedStatus struct{ Class, Subject, Detail int }
 
 // String returns the three numbers with dots between them, as in "5.1.1".

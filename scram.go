@@ -30,20 +30,18 @@ func SCRAMSHA512(user, password string) Mechanism {
 	return newSCRAM("SCRAM-SHA-512", scram.SHA512, user, password, nil)
 }
 
-// SCRAMSHA1Plus returns the mechanism SCRAM-SHA-1-PLUS, which is bound to the TLS
-// connection (RFC 9266): who stands in between gains nothing. It needs TLS 1.3.
+// SCRAMSHA1Plus returns the mechanism SCRAM-SHA-1-PLUS, bound to the connection (RFC
+// 9266): nobody in between gains by it. It needs TLS 1.3.
 func SCRAMSHA1Plus(user, password string) Mechanism {
 	return newSCRAM("SCRAM-SHA-1"+plus, scram.SHA1, user, password, nil)
 }
 
-// SCRAMSHA256Plus returns the mechanism SCRAM-SHA-256-PLUS, which is bound to the
-// TLS connection (RFC 9266). It needs TLS 1.3.
+// SCRAMSHA256Plus returns the mechanism SCRAM-SHA-256-PLUS; see [SCRAMSHA1Plus].
 func SCRAMSHA256Plus(user, password string) Mechanism {
 	return newSCRAM("SCRAM-SHA-256"+plus, scram.SHA256, user, password, nil)
 }
 
-// SCRAMSHA512Plus returns the mechanism SCRAM-SHA-512-PLUS, which is bound to the
-// TLS connection (RFC 9266). It needs TLS 1.3.
+// SCRAMSHA512Plus returns the mechanism SCRAM-SHA-512-PLUS; see [SCRAMSHA1Plus].
 func SCRAMSHA512Plus(user, password string) Mechanism {
 	return newSCRAM("SCRAM-SHA-512"+plus, scram.SHA512, user, password, nil)
 }

@@ -12,7 +12,7 @@ import (
 // SendAll sends messages while a loop ranges over it, in one round trip each if the
 // server pipelines (RFC 2920). The iterator runs ahead in a goroutine of its own, is
 // waited for, and asked no more once ctx has ended. Breaking off drops what it gave
-// ahead and may close the connection. The Client makes no other step in the loop.
+// ahead and may close the connection. In the loop, the Client makes no other step.
 func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		q := pull(ctx, messages, &c.opts)
@@ -59,9 +59,10 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 }
 
 // SendAll sends messages while a loop ranges over it, over up to MaxConns sessions, and
-// yields each as it is done: Result.Message says which. The iterator runs in a goroutine of
-// its own, as far ahead as messages can be sent. One that certainly was not taken when a
-// session ended is sent once more. Breaking off lets those end that are under way.
+// yields each as it is done: [Result.Message] says which. The iterator runs in a
+// goroutine of its own, as far ahead as messages can be sent. One that certainly was not
+// taken when a session ended is sent once more. Breaking off lets those end that are
+// under way.
 func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		settings := m.settings()

@@ -134,9 +134,8 @@ type Client struct {
 	failure       error             // what ended the session; nil: it goes on
 }
 
-// NewClient returns a session on conn, which it owns from now on: close the
-// Client. The conn must support deadlines. Nothing is sent or awaited yet. Nil
-// options are the same as zero ones.
+// NewClient returns a session on conn, which it owns from now on: close the Client. The
+// conn must support deadlines. Nothing is sent or awaited yet.
 func NewClient(conn net.Conn, opts *Options) *Client {
 	c := &Client{link: newLink(conn)}
 	if opts != nil {
@@ -148,9 +147,9 @@ func NewClient(conn net.Conn, opts *Options) *Client {
 	return c
 }
 
-// Hello waits for the greeting, if it has not come yet, and sends EHLO, or HELO
-// where EHLO is unknown. What the server said of its extensions before, as it
-// did before TLS, is forgotten. A transaction that is under way is dropped.
+// Hello waits for the greeting, if it has not come yet, and sends EHLO, or HELO where
+// EHLO is unknown. What was said of extensions before, as before TLS, is forgotten, and
+// a transaction under way is dropped.
 func (c *Client) Hello(ctx context.Context) error {
 	if err := c.greeting(ctx); err != nil {
 		return err
@@ -257,14 +256,14 @@ func parseExtensions(lines []string) map[string]string {
 	return extensions
 }
 
-// Extension tells whether the server offered an extension in its last EHLO
-// reply, and with what parameters. The name is compared without regard to case.
+// Extension tells whether the last EHLO reply offered an extension, and with what
+// parameters. The name is compared without regard to case.
 func (c *Client) Extension(name string) (params string, ok bool) {
 	params, ok = c.extensions[strings.ToUpper(name)]
 	return params, ok
 }
 
-// Mail begins a transaction: MAIL with all of the envelope but To and Accept.
+// Mail begins a transaction: MAIL with all of the [Envelope] but To and Accept.
 func (c *Client) Mail(ctx context.Context, e Envelope) (Reply, error) {
 	_, offered := c.Extension("DSN")
 	silent := e.BestEffort && !offered
@@ -384,9 +383,9 @@ func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
 }
 
 // Data sends the content to the recipients accepted so far, and ends the transaction.
-// Lines may end in CRLF or LF, a bare CR is an error; [BodyBinary] is not altered. The
-// body is written once, and only if it ends without error is the end of data sent:
-// otherwise the connection is closed, and nobody gets anything.
+// Lines may end in CRLF or LF, a bare CR is an error; [BodyBinary] is not altered. If
+// writing the body, which is done once, ends with an error, the connection is closed
+// before the end of data, and nobody gets anything.
 func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
 	t := &transaction{result: &Result{}, form: c.form(c.body)}
 	if c.result != nil {
@@ -411,9 +410,9 @@ func (c *Client) dataStep() step {
 	return step{op: "DATA", want: "3", timeout: c.opts.Timeouts.DataInitiation, command: wire.NewCommand("DATA")}
 }
 
-// Send sends a message: the whole transaction. The result is never nil, and the
-// error is nil only if every recipient was accepted; those who were get the
-// mail though others were refused. What cannot be sent is found before MAIL.
+// Send sends a message: the whole transaction. The result is never nil; the error is nil
+// only if every recipient was accepted. Those who were get the mail though others were
+// refused. What cannot be sent is found before MAIL.
 func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
 	o := m.outgoing(ctx, &c.opts)
 	defer o.close()
@@ -423,8 +422,8 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Result, error) {
 	return result, err
 }
 
-// Reset drops the transaction under way (RSET). If the server refuses even that,
-// the session ends: the next mail might go to the recipients of this one.
+// Reset drops the transaction under way (RSET). If the server refuses even that, the
+// session ends, lest the next mail go to the recipients of this one.
 func (c *Client) Reset(ctx context.Context) error {
 	err := c.ready(ctx, "RSET")
 	if err == nil {
@@ -441,8 +440,8 @@ func resetStep(timeout time.Duration) step {
 	return step{op: "RSET", want: "2", timeout: timeout, command: wire.NewCommand("RSET")}
 }
 
-// Noop asks the server for a sign of life (NOOP). There is no need to before a
-// mail: Mail shows the same.
+// Noop asks the server for a sign of life (NOOP). There is no need to before a mail:
+// [Client.Mail] shows the same.
 func (c *Client) Noop(ctx context.Context) error {
 	_, err := c.do(ctx, "NOOP", wire.NewCommand("NOOP"))
 	return err

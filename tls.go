@@ -16,9 +16,9 @@ import (
 )
 
 // StartTLS turns the connection into TLS (RFC 3207). The config is cloned; its
-// ServerName, if empty, is that of Options. Hello must follow, since nothing
-// that was said in the clear is kept. After an error the session is closed,
-// unless the server refused, or does not offer it.
+// ServerName, if empty, is that of [Options]. [Client.Hello] must follow, since nothing
+// that was said in the clear is kept. After an error the session is closed, unless the
+// server refused, or does not offer it.
 func (c *Client) StartTLS(ctx context.Context, config *tls.Config) error {
 	const op = "STARTTLS"
 	if err := c.ready(ctx, op); err != nil {

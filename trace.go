@@ -6,10 +6,10 @@ import (
 	"maps"
 )
 
-// Trace has hooks for what happens on the way of a mail, in the manner of
-// net/http/httptrace. Those that are nil are not called. They run in the
-// goroutine of the step, with its context, and hold it up as long as they take;
-// several sessions of a Mailer may call them at once. No secret is passed.
+// Trace has hooks for what happens on the way of a mail, as [net/http/httptrace] has.
+// Those that are nil are not called. They run in the goroutine of the step, with its
+// context, and hold it up; several sessions of a Mailer may call them at once. No secret
+// is passed.
 type Trace struct {
 	Connected     func(ctx context.Context, addr string, err error)                  // by a Mailer, or not, if err is not nil
 	TLS           func(ctx context.Context, state tls.ConnectionState, err error)    // the handshake is over
