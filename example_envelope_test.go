@@ -121,7 +121,7 @@ func ExampleReports() {
 	mailer := server.Mailer()
 	defer mailer.Close()
 
-	mailer.Options.Reports = smtp.Reports{Notify: smtp.NotifyFailure, Return: smtp.ReturnHeaders, BestEffort: true}
+	mailer.Options.Reports = smtp.Reports{Notify: smtp.NotifyFailure | smtp.NotifyDelay, BestEffort: true}
 	result, err := mailer.Send(ctx, exampleMessage("bob@example.net"))
 	fmt.Println("sent without them:", result.NoReports, err)
 	// Output: sent without them: true <nil>

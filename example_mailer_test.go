@@ -180,8 +180,11 @@ func ExampleStats() {
 
 // The waits of RFC 5321 are long; where somebody is looking on, they can be shorter.
 func ExampleTimeouts() {
-	server := &smtptest.Server{On: func(smtptest.Step) *smtptest.Fault {
-		return &smtptest.Fault{Delay: time.Hour}
+	server := &smtptest.Server{On: func(step smtptest.Step) *smtptest.Fault {
+		if step.Command == "CONNECT" {
+			return &smtptest.Fault{Delay: 10 * time.Second}
+		}
+		return nil
 	}}
 	defer server.Close()
 	mailer := server.Mailer()
