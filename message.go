@@ -52,7 +52,7 @@ type Message struct {
 
 	// Raw is a ready message (RFC 5322) instead of all the above. Its Bcc is removed.
 	// A bare LF becomes CRLF, a bare CR is an error, unless there are NULs or lines of
-	// over 998 octets: that is [BodyBinary]. UTF-8 in its header, but not in those
+	// over 998 octets: that is BodyBinary. UTF-8 in its header, but not in those
 	// of its parts, needs a server with SMTPUTF8. It is opened once more than it is sent.
 	Raw File
 

@@ -41,7 +41,7 @@ type Options struct {
 	LMTP bool
 
 	// Chunking sends content by BDAT where the server offers CHUNKING (RFC 3030):
-	// without dots to add and to take away, and for what is [BodyBinary] the only
+	// without dots to add and to take away, and for what is BodyBinary the only
 	// way. It is off by default, since there were servers that offered it and hung.
 	Chunking bool
 
@@ -383,7 +383,7 @@ func (c *Client) rcptStep(r Recipient, utf8 bool) (step, error) {
 }
 
 // Data sends the content to the recipients accepted so far, and ends the transaction.
-// Lines may end in CRLF or LF, a bare CR is an error; [BodyBinary] is not altered. If
+// Lines may end in CRLF or LF, a bare CR is an error; BodyBinary is not altered. If
 // writing the body, which is done once, ends with an error, the connection is closed
 // before the end of data, and nobody gets anything.
 func (c *Client) Data(ctx context.Context, body io.WriterTo) (*Result, error) {
