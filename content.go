@@ -264,9 +264,9 @@ func (o *outlet) put(b wire.Block) (int, error) {
 	return n, err
 }
 
-// dataSink takes the blocks of DATA. A content of more than one is written while
-// the reply is awaited already: a server that says no in the middle is heard, and
-// need not be sent the rest.
+// dataSink takes the blocks of DATA. A content of more than one, or to a connection
+// without buffers, is written while the reply is awaited already: a server that says no
+// in the middle is heard, and need not be sent the rest.
 type dataSink struct {
 	outlet
 	blocks int
@@ -279,7 +279,11 @@ type heard struct {
 }
 
 func (s *dataSink) write(b wire.Block) (int, error) {
-	if s.blocks++; s.blocks == 2 {
+	first := 2
+	if !isSocket(s.client.link.raw) {
+		first = 1
+	}
+	if s.blocks++; s.blocks == first {
 		if err := s.client.link.readWithin(0); err != nil {
 			return 0, err
 		}

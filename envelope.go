@@ -53,7 +53,8 @@ type Param struct {
 	Extension string // as in "DELIVERBY"; empty: it is called like the parameter
 }
 
-// AcceptPolicy says whom a mail goes to if some recipients are refused.
+// AcceptPolicy says whom a mail goes to if some recipients are refused: AcceptAny (zero)
+// or AcceptAll.
 type AcceptPolicy uint8
 
 // The values of [AcceptPolicy].

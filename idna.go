@@ -60,6 +60,8 @@ func parseMailbox(address string) (mailbox, error) {
 	switch {
 	case len(address) > maxAddress:
 		return mailbox{}, fmt.Errorf("%.200q is longer than %d octets", address, maxAddress)
+	case address == "":
+		return mailbox{}, errors.New("is empty")
 	case at < 0 && strings.ContainsAny(address, "＠﹫"):
 		return mailbox{}, fmt.Errorf("%q has another character for the @", address)
 	case at < 0:
@@ -67,7 +69,7 @@ func parseMailbox(address string) (mailbox, error) {
 	}
 	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at])}
 	if m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
-		return mailbox{}, fmt.Errorf("%q is not one plain address; if that is what stands before the @, it needs quotes", address)
+		return mailbox{}, fmt.Errorf("%q is not one plain address; %s", address, plainAdvice(address))
 	}
 	if len(m.local) > 1 && strings.HasPrefix(m.local, `"`) && strings.HasSuffix(m.local, `"`) { // As by mail.Address.String.
 		return mailbox{}, fmt.Errorf("the local part of %q is quoted twice", address)
@@ -84,6 +86,19 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("%q: %w", address, err)
 	}
 	return m, nil
+}
+
+// plainAdvice says what would make one of what is no plain address.
+func plainAdvice(address string) string {
+	switch {
+	case strings.TrimSpace(address) != address:
+		return "there is white space around it"
+	case strings.Contains(address, "<"):
+		return "ParseAddress reads a name and an address"
+	case strings.Contains(address, ","):
+		return "ParseAddressList reads several; if the comma belongs to one, what stands before the @ needs quotes"
+	}
+	return "if that is what stands before the @, it needs quotes"
 }
 
 // ascii spells the mailbox for any server.

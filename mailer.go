@@ -17,7 +17,8 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// TLSPolicy says how a connection of a [Mailer] is protected. Zero is strict.
+// TLSPolicy says how a connection of a [Mailer] is protected: TLSRequired (zero),
+// TLSImplicit, TLSOpportunistic or TLSNone.
 type TLSPolicy uint8
 
 // The values of [TLSPolicy].
@@ -82,7 +83,8 @@ func (m *Mailer) settings() poolSettings {
 
 // Send sends a message, over an idle session or a new one, for which it may wait. The
 // result is never nil; the error is nil only if every recipient was accepted. What
-// cannot be sent is found before the server is dialled.
+// cannot be sent is found before the server is dialled. A message that is sent twice is
+// two mails, unless it was prepared ([Message.Prepare]).
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
 	closed := m.pool.enter(m.settings())
 	if closed == nil {
@@ -300,6 +302,9 @@ func (m *Mailer) server() (s server, err error) {
 	s = server{network: "tcp", addr: m.Addr, tls: m.TLS, clear: m.TLS == TLSNone}
 	s.host, s.port, err = net.SplitHostPort(m.Addr)
 	if err != nil || s.host == "" || s.port == "" || strings.Contains(m.Addr, " ") { // DialContext may put it into a line.
+		if strings.Contains(m.Addr, "://") { // It may hold a password.
+			return s, &FieldError{"Mailer.Addr", errors.New("is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587")}
+		}
 		return s, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
 	}
 	return s, nil
@@ -430,8 +435,9 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 	return m.Close()
 }
 
-// Close ends idle sessions, within 5 s, and makes all fail that need one from now on. It
-// waits neither for mails under way nor for sessions of Dial.
+// Close ends idle sessions, within 5 s, and makes all fail that need one from now on, by
+// an error that matches [net.ErrClosed]. It waits neither for mails under way nor for
+// sessions of Dial. Without it, sessions and their goroutines live until they time out.
 func (m *Mailer) Close() error {
 	m.pool.close()
 	return nil

@@ -902,3 +902,42 @@ func TestUnixSocket(t *testing.T) {
 		t.Errorf("a missing socket: %v", err)
 	}
 }
+
+// TestWordsForBeginners: what is easily done wrong is called by its name.
+func TestWordsForBeginners(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := smtptest.NewServer(t).Mailer()
+	closed.Close()
+	sendTo := func(ctx context.Context, m *smtp.Mailer, to string) error {
+		_, err := m.Send(ctx, letter(to))
+		return err
+	}
+	fromURL := func(s string) error {
+		_, err := smtp.ParseURL(s)
+		return err
+	}
+	good := smtptest.NewServer(t).Mailer()
+	defer good.Close()
+	for want, err := range map[string]error{
+		"smtp: Send: the context had ended before anything was tried: context canceled": sendTo(ended, good, "bob@example.net"),
+		"smtp: Send: the Mailer is closed: Close or Shutdown was called":                sendTo(t.Context(), closed, "bob@example.net"),
+		"smtp: To[0]: is empty": sendTo(t.Context(), good, ""),
+		`smtp: To[0]: "a@example.net, b@example.net" is not one plain address; ParseAddressList reads several; if the comma belongs to one, what stands before the @ needs quotes`: sendTo(t.Context(), good, "a@example.net, b@example.net"),
+		`smtp: To[0]: " b@example.net" is not one plain address; there is white space around it`:                                                                                   sendTo(t.Context(), good, " b@example.net"),
+		"smtp: Mailer.Addr: is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587":                                                                    sendTo(t.Context(), &smtp.Mailer{Addr: "smtp://u:p@mx:587"}, "b@example.net"),
+		"smtp: URL: has white space around it":                                                      fromURL("smtp://mx\n"),
+		"smtp: URL: cannot have that value as its option max-age, which is a time, as in 10s or 5m": fromURL("smtp://mx?max-age=10"),
+		"smtp: URL: has an option that there is not, or has one twice; there are chunking, disable, idle-timeout, lmtp, local-name, max-age, max-conns, max-idle, max-messages, " +
+			"max-recipients, plaintext-auth, server-name, tls; are reserved characters in the password percent-encoded?": fromURL("smtp://mx?timeout=5s"),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	var e *smtp.Error
+	if err := sendTo(t.Context(), closed, "bob@example.net"); !errors.Is(err, net.ErrClosed) || !errors.As(err, &e) || e.Temporary() {
+		t.Errorf("a closed Mailer: %v", err)
+	}
+}

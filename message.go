@@ -65,11 +65,13 @@ type Message struct {
 // Prepare returns a copy that is checked, with its Date, MessageID and Delivery: what
 // it writes is the same each time. Send does this itself; it is for who sends more
 // than once, and then changes nothing but Delivery. No file is opened, but Raw if the
-// Delivery lacks something. What cannot be sent is a [*FieldError].
+// Delivery lacks something; one that is not the same each time is not sent. What cannot
+// be sent is a [*FieldError].
 func (m *Message) Prepare() (*Message, error) {
 	p, err := m.prepare(context.Background(), false)
 	if err == nil {
 		p.message.Delivery.ask(Reports{}, p.message.MessageID)
+		p.message.remember()
 	}
 	return p.message, err
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/internal/readback"
+	"github.com/postrider/smtp/smtptest"
 )
 
 // TestTypes: a file that states no type, or text without a charset, has what its
@@ -781,6 +782,60 @@ func TestFileIsReplaced(t *testing.T) {
 			t.Errorf("%v, %v, %v", result.Recipients[0].Outcome, result.Recipients[1].Outcome, err)
 		}
 	})
+}
+
+// TestReaderForOnceIsFoundOut: where a prepared message is sent again, what is left of a
+// reader that can be read only once is not taken for the file.
+func TestReaderForOnceIsFoundOut(t *testing.T) {
+	t.Parallel()
+	content := strings.Repeat("0123456789", 5000)
+	for name, lost := range map[string]smtptest.Fault{
+		"behind the content": {Refusal: &smtptest.Refusal{Code: 451}},
+		"before it":          {Refusal: &smtptest.Refusal{Code: 451}, After: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reader := strings.NewReader(content)
+			m := letter("bob@example.net")
+			m.Attachments = []smtp.File{{Name: "a.bin", Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(reader, 1<<40)), nil }}}
+			var first, second smtptest.Recorder
+			first.On = func(step smtptest.Step) *smtptest.Fault {
+				if step.Command == "END" && lost.After == 0 || step.Command == "DATA" && lost.After > 0 {
+					return &lost
+				}
+				return nil
+			}
+			_, err := smtp.Failover{&first, &second}.Send(t.Context(), m)
+			var field *smtp.FieldError
+			if !errors.As(err, &field) || len(second.Messages()) > 0 {
+				t.Errorf("%v, and %d mails", err, len(second.Messages()))
+			}
+		})
+	}
+}
+
+// TestAnotherBeginning: a file that is another one the second time is not sent.
+func TestAnotherBeginning(t *testing.T) {
+	t.Parallel()
+	for _, contents := range [][]string{{"one", "two"}, {"one", "on"}, {"one", "ones"}, {"", "one"}, {"one", ""}} {
+		times := -1
+		m := letter("bob@example.net")
+		m.Attachments = []smtp.File{{Name: "a.bin", Open: func() (io.ReadCloser, error) {
+			times++
+			return io.NopCloser(iotest.OneByteReader(strings.NewReader(contents[times]))), nil
+		}}}
+		p, err := m.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.WriteTo(io.Discard); err != nil {
+			t.Error(err)
+		}
+		var field *smtp.FieldError
+		if _, err := p.WriteTo(io.Discard); !errors.As(err, &field) {
+			t.Errorf("%q was written, and then %q: %v", contents[0], contents[1], err)
+		}
+	}
 }
 
 // TestReaderForOnce: a reader that cannot be read again serves one transaction, and

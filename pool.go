@@ -68,7 +68,13 @@ type grant struct {
 	err    error
 }
 
-var errMailerClosed = &Error{Op: "Send", Err: fmt.Errorf("the Mailer is closed: %w", net.ErrClosed), transient: true}
+var errMailerClosed = &Error{Op: "Send", Err: mailerClosed{}}
+
+// mailerClosed is net.ErrClosed, which would say that of a connection.
+type mailerClosed struct{}
+
+func (mailerClosed) Error() string        { return "the Mailer is closed: Close or Shutdown was called" }
+func (mailerClosed) Is(target error) bool { return target == net.ErrClosed }
 
 // enter begins a call that may take sessions.
 func (p *pool) enter(settings poolSettings) error {
@@ -97,7 +103,7 @@ func (p *pool) leave() {
 // waited before comes first.
 func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
 	if ctx.Err() != nil {
-		return nil, p.gaveUp(ctx)
+		return nil, &Error{Op: "Send", Err: fmt.Errorf("the context had ended before anything was tried: %w", contextError(ctx)), transient: true}
 	}
 	p.mu.Lock()
 	if p.closed {
@@ -168,7 +174,7 @@ func (p *pool) await(ctx context.Context, w *waiter) (*Client, error) {
 func (p *pool) gaveUp(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	why := "no session came free"
+	why := fmt.Sprintf("no session came free (MaxConns is %d)", p.settings.conns)
 	if p.backOff > 0 && time.Now().Before(p.pause) {
 		why += fmt.Sprintf(", since the server has enough of us (%v)", p.cause)
 	}

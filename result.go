@@ -11,8 +11,8 @@ import (
 	"github.com/postrider/smtp/internal/wire"
 )
 
-// Outcome is what became of the mail for one recipient: two of its values are certain
-// that the mail was not accepted, one that it was, and one is neither.
+// Outcome is what became of the mail for one recipient: NotSent and Refused are certain
+// that it was not accepted, Accepted that it was, and Unknown is neither.
 type Outcome uint8
 
 // The four outcomes.

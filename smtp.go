@@ -80,7 +80,7 @@ type Options struct {
 type Timeouts struct {
 	Connect         time.Duration // to connect; zero: 30 s
 	Greeting        time.Duration // until the server's first words; zero: 5 min
-	Command         time.Duration // until the reply to a command; zero: 5 min
+	Command         time.Duration // until the reply to a command, or the end of the TLS handshake; zero: 5 min
 	DataInitiation  time.Duration // until the reply to DATA; zero: 2 min
 	DataBlock       time.Duration // for each block of the content; zero: 3 min
 	DataTermination time.Duration // until the reply to the end of data; zero: 10 min

@@ -19,6 +19,7 @@ import (
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/internal/readback"
 	"github.com/postrider/smtp/internal/testcert"
+	"github.com/postrider/smtp/smtptest"
 )
 
 // flights is a connection that counts how often the client turned from reading
@@ -334,6 +335,28 @@ func TestEarlyReply(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestEarlyReplyWithoutBuffers: also a content of one block is not written into a
+// connection where nobody reads, since the server waits for us to hear it.
+func TestEarlyReplyWithoutBuffers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var recorder smtptest.Recorder
+		recorder.On = func(step smtptest.Step) *smtptest.Fault {
+			if step.Command != "DATA" {
+				return nil
+			}
+			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 451}, After: 1}
+		}
+		m := letter("bob@example.net")
+		m.Text = strings.Repeat("All work and no play makes Jack a dull boy.\n", 500)
+		start := time.Now()
+		result, err := recorder.Send(t.Context(), m)
+		if result.Recipients[0].Outcome != smtp.Refused || time.Since(start) > 0 {
+			t.Errorf("%v after %v: %v", result.Recipients[0].Outcome, time.Since(start), err)
+		}
+	})
 }
 
 // TestEarlyAcceptance: a server that accepts what was not all written cannot mean

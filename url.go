@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +19,12 @@ import (
 // unix:/path. Reserved characters are percent-encoded. Options follow a question mark, as
 // in ?tls=none&max-conns=10: see [Mailer.String]. No error shows the password.
 func ParseURL(s string) (*Mailer, error) {
+	if strings.TrimSpace(s) != s {
+		return nil, &FieldError{"URL", errors.New("has white space around it")}
+	}
 	u, err := url.Parse(s)
 	if err != nil { // The error of url.Parse would quote all of s.
-		return nil, &FieldError{"URL", errors.New("is malformed; are reserved characters in the password percent-encoded?")}
+		return nil, &FieldError{"URL", errors.New("is malformed; does it begin with smtp://, and are reserved characters in the password percent-encoded?")}
 	}
 	m := &Mailer{}
 	if err := m.parseAddr(u); err != nil {
@@ -42,10 +47,10 @@ func ParseURL(s string) (*Mailer, error) {
 	for name, values := range query {
 		option, ok := options[name]
 		if !ok || len(values) != 1 { // It may be a part of the password.
-			return nil, &FieldError{"URL", errors.New("has an option that there is not, or has one twice; are reserved characters in the password percent-encoded?")}
+			return nil, &FieldError{"URL", fmt.Errorf("has an option that there is not, or has one twice; there are %s; are reserved characters in the password percent-encoded?", strings.Join(slices.Sorted(maps.Keys(options)), ", "))}
 		}
 		if err := setOption(option, values[0]); err != nil {
-			return nil, &FieldError{"URL", fmt.Errorf("cannot have that value as its option %s", name)}
+			return nil, &FieldError{"URL", fmt.Errorf("cannot have that value as its option %s, which is %s", name, kindOf(option))}
 		}
 	}
 	return m, nil
@@ -145,6 +150,19 @@ func setOption(setting any, value string) (err error) {
 }
 
 // spellOption spells the value of a setting; empty: it is zero.
+// kindOf says what values an option has.
+func kindOf(setting any) string {
+	switch setting.(type) {
+	case *TLSPolicy:
+		return strings.Join(slices.Sorted(maps.Keys(policies)), ", ")
+	case *bool:
+		return "true or false"
+	case *int:
+		return "a number"
+	}
+	return "a time, as in 10s or 5m"
+}
+
 func spellOption(setting any) string {
 	switch s := setting.(type) {
 	case *TLSPolicy:
