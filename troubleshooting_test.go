@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -81,6 +80,9 @@ type scene struct {
 	mailer  *smtp.Mailer
 	message *smtp.Message
 	within  time.Duration // of the context; zero: any
+
+	// in place of sending the message
+	call func(context.Context) error
 }
 
 type trouble func(*scene)
@@ -95,6 +97,7 @@ func (spoil trouble) text(t *testing.T, start func(*smtptest.Server) error) stri
 	s := &scene{server: &smtptest.Server{}, message: letter("bob@example.net")}
 	s.mailer = &smtp.Mailer{Addr: "mx.example.com:587", TLSConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}
 	s.mailer.DialContext = s.dial
+	s.call = s.send
 	spoil(s)
 	if err := start(s.server); err != nil {
 		t.Fatal(err)
@@ -107,11 +110,21 @@ func (spoil trouble) text(t *testing.T, start func(*smtptest.Server) error) stri
 		ctx, cancel = context.WithTimeout(ctx, s.within)
 		defer cancel()
 	}
-	if _, err = s.mailer.Send(ctx, s.message); err == nil {
+	if err = s.call(ctx); err == nil {
 		return "no error"
 	}
-	// In memory, there are no addresses.
-	return strings.ReplaceAll(err.Error(), "read pipe:", "read tcp 192.0.2.1:50000->192.0.2.25:587:")
+	return asMostSee.Replace(err.Error())
+}
+
+// asMostSee replaces what is not so in memory, where there are no addresses, and on all systems.
+var asMostSee = strings.NewReplacer(
+	"read pipe:", "read tcp 192.0.2.1:50000->192.0.2.25:587:",
+	syscall.ENOENT.Error(), "no such file or directory",
+)
+
+func (s *scene) send(ctx context.Context) error {
+	_, err := s.mailer.Send(ctx, s.message)
+	return err
 }
 
 // dial connects by the network only to a server that was started.
@@ -154,24 +167,22 @@ var troubles = map[string]trouble{
 	"no such host": unreachable(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "mx.example.com", IsNotFound: true}}),
 	"refused": unreachable(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 25), Port: 587},
 		Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
-	"no answer": func(s *scene) {
-		s.mailer.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}
-	},
-	"no greeting":   fails("CONNECT", &smtptest.Fault{Delay: time.Hour}),
-	"closed":        fails("CONNECT", &smtptest.Fault{Drop: true}),
-	"closed later":  fails("EHLO", &smtptest.Fault{Drop: true}),
-	"another":       func(s *scene) { s.mailer.DialContext = dialSSH },
-	"busy greeting": refuses("CONNECT", 421, 7, 0, "too many connections from your address"),
+	"no answer":        func(s *scene) { s.mailer.DialContext = dialNobody },
+	"no answer so far": func(s *scene) { s.mailer.DialContext, s.within = dialNobody, 10*time.Second },
+	"no greeting":      fails("CONNECT", &smtptest.Fault{Delay: time.Hour}),
+	"closed":           fails("CONNECT", &smtptest.Fault{Drop: true}),
+	"closed later":     fails("EHLO", &smtptest.Fault{Drop: true}),
+	"another":          func(s *scene) { s.mailer.DialContext = dialSSH },
+	"busy greeting":    refuses("CONNECT", 421, 7, 0, "too many connections from your address"),
 	"deadline": func(s *scene) {
 		fails("END", &smtptest.Fault{Delay: time.Hour})(s)
 		s.within = 30 * time.Second
 	},
 
 	"no STARTTLS": func(s *scene) { s.server.NoTLS = true },
+	"no TLS":      func(s *scene) { s.mailer.TLS, s.mailer.DialContext = smtp.TLSImplicit, dialMute },
 
+	"no password":    func(s *scene) { s.mailer.Auth = smtp.Password("ann@example.com", "") },
 	"wrong password": func(s *scene) { s.mailer.Auth = smtp.Password("user", "secret") },
 	"app password":   withPassword(refuses("AUTH", 534, 7, 9, "Application-specific password required")),
 	"no AUTH":        withPassword(func(s *scene) { s.server.Mechanisms = []string{} }),
@@ -206,8 +217,39 @@ var troubles = map[string]trouble{
 	"name as an address": func(s *scene) { s.message.To = mailboxes("Bob <bob@example.net>") },
 	"line break":         func(s *scene) { s.message.Subject = "Hello\r\nBcc: eve@example.org" },
 	"no recipient":       func(s *scene) { s.message.To = nil },
-	"no file":            func(s *scene) { s.message.Attachments = []smtp.File{smtp.FileFS(fstest.MapFS{}, "q3.pdf")} },
+	"no file":            func(s *scene) { s.message.Attachments = []smtp.File{smtp.FilePath("q3.pdf")} },
+	"no sender":          func(s *scene) { s.message.From = smtp.Address{} },
+	"empty recipient":    func(s *scene) { s.message.To = mailboxes("") },
+	"empty message":      func(s *scene) { s.message.Subject, s.message.Text = "", "" },
 	"unknown outcome":    fails("END", &smtptest.Fault{Drop: true}),
+
+	"no Addr":          func(s *scene) { s.mailer.Addr = "" },
+	"no port":          func(s *scene) { s.mailer.Addr = "smtp.example.com" },
+	"URL: empty":       parses(""),
+	"URL: no scheme":   parses("smtp.example.com:587"),
+	"URL: a slash":     parses("smtp://ann:a/b@smtp.example.com"),
+	"URL: no password": parses("smtp://ann@smtp.example.com"),
+	"URL: no option":   parses("smtp://smtp.example.com?timeout=30s"),
+	"URL: no value":    parses("smtp://smtp.example.com?tls=off"),
+
+	"closed Mailer": func(s *scene) { s.mailer.Close() },
+	"ended context": func(s *scene) {
+		s.call = func(ctx context.Context) error {
+			ended, cancel := context.WithCancel(ctx)
+			cancel()
+			return s.send(ended)
+		}
+	},
+}
+
+// parses asks for the Mailer of a URL, in place of sending.
+func parses(url string) trouble {
+	return func(s *scene) {
+		s.call = func(context.Context) error {
+			_, err := smtp.ParseURL(url)
+			return err
+		}
+	}
 }
 
 // troublesOfTCP need connections that take what nobody reads yet.
@@ -220,6 +262,21 @@ func withPassword(spoil trouble) trouble {
 		s.mailer.Auth = smtp.Password("user", "pencil")
 		spoil(s)
 	}
+}
+
+func dialNobody(ctx context.Context, _, _ string) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// dialMute reaches what takes all, and says nothing.
+func dialMute(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() {
+		defer theirs.Close()
+		io.Copy(io.Discard, theirs)
+	}()
+	return ours, nil
 }
 
 func dialSSH(context.Context, string, string) (net.Conn, error) {
