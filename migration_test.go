@@ -44,8 +44,8 @@ func TestMigrationPage(t *testing.T) {
 			after++
 		}
 	}
-	if after != len(migrations)+2 { // the mailer of them all, and the one with an authority of its own
-		t.Errorf("%d blocks of After, %d of them are run", after, len(migrations)+2)
+	if after != len(migrations)+3 { // the mailer of them all, and those with an authority and more sessions of their own
+		t.Errorf("%d blocks of After, %d of them are run", after, len(migrations)+3)
 	}
 }
 
@@ -336,10 +336,14 @@ func migrateReader(t *testing.T, mailer *smtp.Mailer) error {
 	return err
 }
 
-func migratePool(_ *testing.T, mailer *smtp.Mailer) error {
-	message := exampleMessage("bob@example.net")
+func migratePool(_ *testing.T, ofAll *smtp.Mailer) error {
+	message, password := exampleMessage("bob@example.net"), migrationPassword
 
-	mailer.MaxConns = 4
+	mailer := &smtp.Mailer{Addr: "smtp.example.com:587", Auth: smtp.Password("ann@example.com", password), MaxConns: 4}
+	defer mailer.Close()
+
+	mailer.DialContext, mailer.TLSConfig = ofAll.DialContext, ofAll.TLSConfig
+
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	_, err := mailer.Send(ctx, message) // from any goroutine
