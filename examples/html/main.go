@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"html/template"
@@ -28,7 +29,8 @@ var (
 // welcome makes the message for a reader. The HTML shows the image by its name, as
 // src="cid:logo.png".
 func welcome(from, to smtp.Address, plan string) (*smtp.Message, error) {
-	data := map[string]string{"Name": to.Name, "Plan": plan}
+	name := cmp.Or(to.Name, to.Address)
+	data := map[string]string{"Name": name, "Plan": plan}
 	var shown, plain strings.Builder
 	if err := html.Execute(&shown, data); err != nil {
 		return nil, err
@@ -39,7 +41,7 @@ func welcome(from, to smtp.Address, plan string) (*smtp.Message, error) {
 	return &smtp.Message{
 		From:    from,
 		To:      []smtp.Address{to},
-		Subject: "Welcome, " + to.Name,
+		Subject: "Welcome, " + name,
 		Text:    plain.String(),
 		HTML:    shown.String(),
 		Inline:  []smtp.File{smtp.FileFS(files, "logo.png")},
