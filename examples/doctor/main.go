@@ -65,6 +65,7 @@ func (d *doctor) run(ctx context.Context, args []string, out io.Writer, colour b
 		return false, err
 	}
 	if p.mailer == nil && p.domain == "" {
+		fmt.Fprint(out, "No -url and no -domain: this is a demonstration, of a server in this process and made-up records.\n\n")
 		server := demonstrate(d, p)
 		defer server.Close()
 	}

@@ -52,6 +52,16 @@ func TestDemonstration(t *testing.T) {
 	}
 }
 
+// TestTimeLeft: in days as long as they matter.
+func TestTimeLeft(t *testing.T) {
+	t.Parallel()
+	for days, want := range map[int]string{14: "14 days", 90: "90 days", 730: "730 days", 731: "2 years", 59574: "163 years"} {
+		if got := timeLeft(days); got != want {
+			t.Errorf("%d: %s, want %s", days, got, want)
+		}
+	}
+}
+
 // lines tells the findings in short, one a line.
 func (r report) lines() string {
 	var b strings.Builder

@@ -247,8 +247,16 @@ func (d *doctor) tellCertificate(mailer *smtp.Mailer, certificate *x509.Certific
 	case days < 14:
 		d.warn("expiry", &problem{fmt.Sprintf("in %d days", days), renew})
 	default:
-		d.ok("expiry", "in %d days", days)
+		d.ok("expiry", "in %s", timeLeft(days))
 	}
+}
+
+// timeLeft is in years where nobody cares for the days.
+func timeLeft(days int) string {
+	if days <= 2*365 {
+		return fmt.Sprintf("%d days", days)
+	}
+	return fmt.Sprintf("%d years", days/365)
 }
 
 // tellVersions tries each version of TLS on a connection of its own.
