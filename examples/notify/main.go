@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/postrider/smtp"
@@ -71,8 +73,13 @@ func (n *Notifier) claim(m *smtp.Message) (to []smtp.Recipient) {
 	return to
 }
 
-// again returns for whom another try is worth it, and not a second mail.
+// again returns for whom another try is worth it, and not a second mail. Where the Mailer
+// is closed, since the program ends, it is for nobody.
 func (n *Notifier) again(result *smtp.Result) []smtp.Recipient {
+	isClosed := func(r smtp.RecipientResult) bool { return errors.Is(r.Err, net.ErrClosed) }
+	if slices.ContainsFunc(result.Recipients, isClosed) {
+		return nil
+	}
 	to := result.Remaining() // certainly not sent, for a reason that may pass: 4yz, no network
 	for _, r := range result.Recipients {
 		if r.Outcome == smtp.Unknown && n.RepeatUnknown {
