@@ -18,7 +18,7 @@ var shown = map[string][]string{
 	"bounces":       {"carol@example.org: failed, for good"},
 	"bulk":          {"accepted: 7\n", `refused by 550 5.1.1 "no such mailbox": reader3@example.net, reader8@example.net`, "tried again: reader6@example.net\n", "unknown: reader10@example.net\n"},
 	"clientcert":    {"without a certificate: smtp: ", "certificate required", "the certificate of ann", `"By certificate"`},
-	"doctor":        {"> publish one of 2048 bits", "27 ok, 2 to look at, 0 failed"},
+	"doctor":        {"No -url and no -domain: ", "> publish one of 2048 bits", "27 ok, 2 to look at, 0 failed"},
 	"dsn":           {"bob@example.net delivered", "carol@example.org delayed", "sales@example.com failed", "not taken: "},
 	"international": {"taro@example.jp"},
 	"notify":        {"accepted 250 2.0.0 \"OK: queued\"\nbusy: <nil>\n\nbusy: <nil>\n", "lost: bob@example.net: unknown", "lost-and-repeated: <nil>", "unwelcome: bob@example.net: refused"},
@@ -112,7 +112,13 @@ func sends(t *testing.T, program string) {
 	if server.LMTP {
 		url += "&lmtp=true"
 	}
-	run(t, program, "-url", url, "-from", "eve@example.com", "-to", "dave@example.net")
+	if exec.CommandContext(t.Context(), program, "-url", url).Run() == nil || len(server.Messages()) > 0 {
+		t.Error("by -url, made-up people write to each other")
+	}
+	stdout := run(t, program, "-url", url, "-from", "eve@example.com", "-to", "dave@example.net")
+	if stdout == "" || strings.Contains(stdout, "pencil") {
+		t.Errorf("by -url, it shows %q", stdout)
+	}
 	messages := server.Messages()
 	if len(messages) == 0 || !slices.Contains(messages[0].To, "dave@example.net") || messages[0].Username != "user" {
 		t.Errorf("by -url, what arrived is %+v", messages)

@@ -26,7 +26,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	url := flag.String("url", "", "the server; empty: two of our own")
-	from := flag.String("from", "Ann <ann@example.com>", "the sender")
+	from := flag.String("from", "", "the sender; empty: our own")
 	to := flag.String("to", "", "the recipients, with commas between them; empty: our own")
 	flag.Parse()
 	if err := run(context.Background(), *url, *from, *to); err != nil {
@@ -37,7 +37,10 @@ func main() {
 func run(ctx context.Context, url, from, to string) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	defer out.Flush()
-	if url != "" {
+	switch {
+	case url != "" && (from == "" || to == ""):
+		return errors.New("with -url, say who sends it and to whom: -from ann@example.com -to bob@example.net")
+	case url != "":
 		return sendByReal(ctx, url, from, to, out)
 	}
 	for _, further := range [][]string{{"SMTPUTF8"}, nil} {

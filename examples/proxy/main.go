@@ -10,6 +10,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -39,11 +40,14 @@ type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("proxy", flag.ExitOnError)
 	server := flags.String("url", "", "the server; empty: one of our own")
-	from := flags.String("from", "ann@example.com", "the sender")
-	to := flags.String("to", "bob@example.net", "the recipient")
+	from := flags.String("from", "", "the sender; without -url it may be empty")
+	to := flags.String("to", "", "the recipient, likewise")
 	socks := flags.String("socks5", "", "host and port of a SOCKS5 proxy")
 	connect := flags.String("connect", "", "host and port of an HTTP proxy; empty, as -socks5: one of our own")
 	flags.Parse(args)
+	if *server != "" && (*from == "" || *to == "") {
+		return errors.New("with -url, say who sends it and to whom: -from ann@example.com -to bob@example.net")
+	}
 
 	mailer := &smtp.Mailer{}
 	if *server != "" {
@@ -77,8 +81,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		mailer.DialContext = dial
 	}
 	_, err := mailer.Send(ctx, &smtp.Message{
-		From:    smtp.Address{Address: *from},
-		To:      []smtp.Address{{Address: *to}},
+		From:    smtp.Address{Address: cmp.Or(*from, "ann@example.com")},
+		To:      []smtp.Address{{Address: cmp.Or(*to, "bob@example.net")}},
 		Subject: "Through a proxy",
 		Text:    "It came by a detour.",
 	})

@@ -41,7 +41,20 @@ func Main(send func(context.Context, *Kit) error, configure ...func(*smtptest.Se
 	}
 }
 
+// complete keeps Ann from writing by a real server, and to Bob.
+func complete(flags *flag.FlagSet) error {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() != "" })
+	if given["url"] && !(given["from"] && given["to"]) {
+		return errors.New("with -url, say who sends it and to whom: -from ann@example.com -to bob@example.net")
+	}
+	return nil
+}
+
 func newKit(url, from, to string, configure []func(*smtptest.Server)) (*Kit, error) {
+	if err := complete(flag.CommandLine); err != nil {
+		return nil, err
+	}
 	sender, senderErr := smtp.ParseAddress(from)
 	recipient, recipientErr := smtp.ParseAddress(to)
 	if err := errors.Join(senderErr, recipientErr); err != nil {
@@ -67,7 +80,11 @@ func newKit(url, from, to string, configure []func(*smtptest.Server)) (*Kit, err
 func (k *Kit) run(ctx context.Context, send func(context.Context, *Kit) error) error {
 	defer k.Mailer.Close()
 	if k.Server == nil {
-		return send(ctx, k)
+		err := send(ctx, k)
+		if accepted := k.Mailer.Stats().Accepted; accepted > 0 {
+			fmt.Printf("sent by %v, which accepted %d\n", k.Mailer, accepted) // Its String has no credentials.
+		}
+		return err
 	}
 	defer k.Server.Close()
 	err := send(ctx, k)
