@@ -47,7 +47,7 @@ type Message struct {
 	// watches go before the HTML, all others go behind it.
 	Alternatives []File
 
-	Inline      []File // images and the like that the HTML shows, as in <img src="cid:logo.png">
+	Inline      []File // images and the like that the HTML shows by their Name, to the letter, as in <img src="cid:logo.png">
 	Attachments []File // shown beside the text, to be opened or saved
 
 	// Raw is a ready message (RFC 5322) instead of all the above. Its Bcc is removed.

@@ -14,10 +14,10 @@ import (
 	"github.com/postrider/smtp/internal/format"
 )
 
-// Signer signs messages, as by DKIM. Sign is called once per Send, before MAIL, by any
-// goroutine; it reads the message as it leaves, by writing it to a hash. What it returns
-// may keep the message: it writes the signature and that, the same each time that it is
-// sent. Prepare and WriteTo do not sign.
+// Signer signs messages, as by DKIM (examples/dkim). Sign is called once per Send, before
+// MAIL, by any goroutine; it reads the message as it leaves, by writing it to a hash. What
+// it returns may keep the message: it writes the signature and that, the same each time
+// that it is sent. Prepare and WriteTo do not sign.
 type Signer interface {
 	Sign(ctx context.Context, message io.WriterTo) (io.WriterTo, error)
 }
