@@ -49,7 +49,7 @@ func ExampleMailer_Verify() {
 	if err := mailer.Verify(ctx); err != nil {
 		fmt.Println("the settings are wrong:", err)
 	}
-	// Output: the settings are wrong: smtp: STARTTLS: tls: failed to verify certificate: x509: certificate signed by unknown authority; put the authority that signed the certificate into RootCAs, or have the server send the certificates between
+	// Output: the settings are wrong: smtp: STARTTLS: tls: failed to verify certificate: x509: certificate signed by unknown authority; the certificate is signed by itself: if it is the right one, put it into RootCAs
 }
 
 // A server in a URL, as configurations have it.
