@@ -289,7 +289,7 @@ func (m *Mailer) server() (s server, err error) {
 	if m.TLS > TLSNone {
 		return s, &FieldError{"Mailer.TLS", fmt.Errorf("%d is no TLSPolicy", m.TLS)}
 	}
-	if err := format.CheckText(m.Addr); err != nil {
+	if err := m.checkAddr(); err != nil {
 		return s, &FieldError{"Mailer.Addr", err}
 	}
 	if path, ok := strings.CutPrefix(m.Addr, "unix:"); ok {
@@ -302,12 +302,20 @@ func (m *Mailer) server() (s server, err error) {
 	s = server{network: "tcp", addr: m.Addr, tls: m.TLS, clear: m.TLS == TLSNone}
 	s.host, s.port, err = net.SplitHostPort(m.Addr)
 	if err != nil || s.host == "" || s.port == "" || strings.Contains(m.Addr, " ") { // DialContext may put it into a line.
-		if strings.Contains(m.Addr, "://") { // It may hold a password.
-			return s, &FieldError{"Mailer.Addr", errors.New("is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587")}
-		}
 		return s, &FieldError{"Mailer.Addr", fmt.Errorf("%q is no host and port such as smtp.example.com:587", m.Addr)}
 	}
 	return s, nil
+}
+
+// checkAddr refuses what is no address whatever else it is. What may hold a password is
+// not shown.
+func (m *Mailer) checkAddr() error {
+	if isPath := strings.HasPrefix(m.Addr, "unix:"); !isPath && strings.Contains(m.Addr, "://") {
+		return errors.New("is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587")
+	} else if !isPath && strings.Contains(m.Addr, "@") {
+		return errors.New("holds an @, and is no host and port such as smtp.example.com:587; credentials are for Auth, or for ParseURL")
+	}
+	return format.CheckText(m.Addr)
 }
 
 func (m *Mailer) connect(ctx context.Context, to server) (net.Conn, error) {

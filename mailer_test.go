@@ -552,6 +552,27 @@ func (noDeadlines) SetDeadline(time.Time) error      { return errNoDeadlines }
 func (noDeadlines) SetReadDeadline(time.Time) error  { return errNoDeadlines }
 func (noDeadlines) SetWriteDeadline(time.Time) error { return errNoDeadlines }
 
+// TestAddrIsNoURL: who has set Addr to a URL sees no password of it.
+func TestAddrIsNoURL(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{
+		"smtp://user:pencil@mx.example.net:587", "smtp://user:pencil@mx.example.net:587\n", "smtp://user:pencil@mx.example.net",
+		"smtp://mx.example.net", "user:pencil@mx.example.net:587", "smtp:user:pencil@mx.example.net:587", "user:p@pencil@mx.example.net:587",
+	} {
+		mailer := &smtp.Mailer{Addr: addr, DialContext: notDialled(t)}
+		var field *smtp.FieldError
+		if err := mailer.Verify(t.Context()); !errors.As(err, &field) || field.Field != "Mailer.Addr" || strings.Contains(err.Error(), "pencil") {
+			t.Errorf("%q: %v", addr, err)
+		}
+		if s := mailer.String(); strings.Contains(s, "pencil") || !strings.Contains(s, "mx.example.net") {
+			t.Errorf("%q: %s", addr, s)
+		}
+	}
+	if _, err := smtp.ParseURL("smtp://[fe80::1%25a%40b]"); err == nil {
+		t.Error("a zone with an @ was taken")
+	}
+}
+
 func TestParseURL(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

@@ -70,7 +70,7 @@ func (m *Mailer) parseAddr(u *url.URL) error {
 	switch {
 	case !ok:
 		return errors.New("begins with none of smtp://, smtps://, lmtp:// and unix:/")
-	case u.Hostname() == "" || u.Path != "" && u.Path != "/":
+	case u.Hostname() == "" || strings.Contains(u.Hostname(), "@") || u.Path != "" && u.Path != "/":
 		return errors.New("wants a host, and no path")
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return errors.New("has two ports, or an IPv6 address without brackets")
@@ -90,7 +90,8 @@ func (m *Mailer) parseAddr(u *url.URL) error {
 // a URL can have: tls, lmtp, chunking, plaintext-auth, local-name, server-name, disable,
 // max-recipients, max-conns, max-idle, max-messages, idle-timeout and max-age.
 func (m *Mailer) String() string {
-	u := url.URL{Scheme: "smtp", Host: m.Addr}
+	// Where somebody has set Addr to a URL, its credentials come before the last @.
+	u := url.URL{Scheme: "smtp", Host: m.Addr[strings.LastIndexByte(m.Addr, '@')+1:]}
 	if path, ok := strings.CutPrefix(m.Addr, "unix:"); ok {
 		u = url.URL{Scheme: "unix", Path: path}
 	}
@@ -149,7 +150,6 @@ func setOption(setting any, value string) (err error) {
 	return err
 }
 
-// spellOption spells the value of a setting; empty: it is zero.
 // kindOf says what values an option has.
 func kindOf(setting any) string {
 	switch setting.(type) {
@@ -163,6 +163,7 @@ func kindOf(setting any) string {
 	return "a time, as in 10s or 5m"
 }
 
+// spellOption spells the value of a setting; empty: it is zero.
 func spellOption(setting any) string {
 	switch s := setting.(type) {
 	case *TLSPolicy:
