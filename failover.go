@@ -8,7 +8,7 @@ import (
 
 // Failover is a [Sender] of several: to each are left those whom the ones before it
 // certainly could not reach, for a passing reason. What is unknown is handed to nobody.
-// The Message-ID stays the same.
+// The message is prepared once: its Message-ID and its files stay the same.
 type Failover []Sender
 
 // Send implements [Sender]. What is told of each recipient comes from the last one who

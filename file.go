@@ -38,11 +38,13 @@ type File struct {
 	// another size than the one stated is not sent.
 	Size int64
 
-	// Open returns the content from its beginning, each time it is called, also at the
-	// same time. The reader is closed. No context ends a wait in it. Do not return the
+	// Open returns the same octets from their beginning, each time it is called, also at
+	// the same time. The reader is closed. No context ends a wait in it. Do not return the
 	// same reader twice: a second try would send what is left of it. What can be read only
 	// once, such as an upload, is read by io.ReadAll, for FileBytes.
 	Open func() (io.ReadCloser, error)
+
+	remembered bool // Open compares its readings
 }
 
 // FilePath is the file at path, opened when a message is sent.

@@ -942,10 +942,12 @@ func TestWordsForBeginners(t *testing.T) {
 	good := smtptest.NewServer(t).Mailer()
 	defer good.Close()
 	for want, err := range map[string]error{
-		"smtp: Send: the context had ended before anything was tried: context canceled": sendTo(ended, good, "bob@example.net"),
-		"smtp: Send: the Mailer is closed: Close or Shutdown was called":                sendTo(t.Context(), closed, "bob@example.net"),
+		"smtp: Send: the context had ended before a session was taken: context canceled": sendTo(ended, good, "bob@example.net"),
+		"smtp: Send: the Mailer is closed: Close or Shutdown was called":                 sendTo(t.Context(), closed, "bob@example.net"),
 		"smtp: To[0]: is empty": sendTo(t.Context(), good, ""),
 		`smtp: To[0]: "a@example.net, b@example.net" is not one plain address; ParseAddressList reads several; if the comma belongs to one, what stands before the @ needs quotes`: sendTo(t.Context(), good, "a@example.net, b@example.net"),
+		`smtp: To[0]: "b@example.net\n" is not one plain address; there is white space around it`:                                                                                  sendTo(t.Context(), good, "b@example.net\n"),
+		`smtp: To[0]: "@example.net" is not one plain address; nothing stands before the @`:                                                                                        sendTo(t.Context(), good, "@example.net"),
 		`smtp: To[0]: " b@example.net" is not one plain address; there is white space around it`:                                                                                   sendTo(t.Context(), good, " b@example.net"),
 		"smtp: Mailer.Addr: is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587":                                                                    sendTo(t.Context(), &smtp.Mailer{Addr: "smtp://u:p@mx:587"}, "b@example.net"),
 		"smtp: URL: has white space around it":                                                      fromURL("smtp://mx\n"),
@@ -958,7 +960,7 @@ func TestWordsForBeginners(t *testing.T) {
 		}
 	}
 	var e *smtp.Error
-	if err := sendTo(t.Context(), closed, "bob@example.net"); !errors.Is(err, net.ErrClosed) || !errors.As(err, &e) || e.Temporary() {
+	if err := sendTo(t.Context(), closed, "bob@example.net"); !errors.Is(err, net.ErrClosed) || !errors.As(err, &e) || !e.Temporary() {
 		t.Errorf("a closed Mailer: %v", err)
 	}
 }

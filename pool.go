@@ -68,7 +68,7 @@ type grant struct {
 	err    error
 }
 
-var errMailerClosed = &Error{Op: "Send", Err: mailerClosed{}}
+var errMailerClosed = &Error{Op: "Send", Err: mailerClosed{}, transient: true}
 
 // mailerClosed is net.ErrClosed, which would say that of a connection.
 type mailerClosed struct{}
@@ -103,7 +103,7 @@ func (p *pool) leave() {
 // waited before comes first.
 func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
 	if ctx.Err() != nil {
-		return nil, &Error{Op: "Send", Err: fmt.Errorf("the context had ended before anything was tried: %w", contextError(ctx)), transient: true}
+		return nil, &Error{Op: "Send", Err: fmt.Errorf("the context had ended before a session was taken: %w", contextError(ctx)), transient: true}
 	}
 	p.mu.Lock()
 	if p.closed {

@@ -23,20 +23,21 @@ const maxBeginning = 512
 // remember holds the files of a message to what Open promises, for all that is sent of
 // the message from now on.
 func (m *Message) remember() {
-	m.Raw = m.Raw.remembered()
+	m.Raw.remember()
 	for _, list := range [][]File{m.Alternatives, m.Inline, m.Attachments} {
-		for i, file := range list {
-			list[i] = file.remembered()
+		for i := range list {
+			list[i].remember()
 		}
 	}
 }
 
-// remembered leaves a file of a known size alone, which is checked anyway.
-func (f File) remembered() File {
-	if f.Open == nil || f.Size > 0 {
-		return f
+// remember leaves a file of a known size alone, which is checked anyway.
+func (f *File) remember() {
+	if f.Open == nil || f.Size > 0 || f.remembered {
+		return
 	}
 	open, all := f.Open, &readings{whole: -1}
+	f.remembered = true
 	f.Open = func() (io.ReadCloser, error) {
 		file, err := open()
 		switch file.(type) {
@@ -45,7 +46,6 @@ func (f File) remembered() File {
 		}
 		return &comparedReader{ReadCloser: file, of: all}, err
 	}
-	return f
 }
 
 // comparedReader is one of them.
@@ -66,7 +66,7 @@ func (r *comparedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errReread = errors.New("has other octets when it is read again, or fewer: does Open return it from its beginning each time?")
+var errReread = errors.New("has other octets when it is read again: does Open return the same ones each time, from their beginning? What is made anew, as an archive with the time in it, is to be made once")
 
 // compare takes octets at a place of a reading, and whether they are its last.
 func (r *readings) compare(at int64, octets []byte, last bool) error {

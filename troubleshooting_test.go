@@ -218,10 +218,24 @@ var troubles = map[string]trouble{
 	"line break":         func(s *scene) { s.message.Subject = "Hello\r\nBcc: eve@example.org" },
 	"no recipient":       func(s *scene) { s.message.To = nil },
 	"no file":            func(s *scene) { s.message.Attachments = []smtp.File{smtp.FilePath("q3.pdf")} },
-	"no sender":          func(s *scene) { s.message.From = smtp.Address{} },
-	"empty recipient":    func(s *scene) { s.message.To = mailboxes("") },
-	"empty message":      func(s *scene) { s.message.Subject, s.message.Text = "", "" },
-	"unknown outcome":    fails("END", &smtptest.Fault{Drop: true}),
+	"another file": func(s *scene) {
+		s.call = func(context.Context) error {
+			upload := strings.NewReader("figures")
+			s.message.Attachments = []smtp.File{{Name: "q3.pdf", Open: func() (io.ReadCloser, error) { return io.NopCloser(upload), nil }}}
+			m, err := s.message.Prepare()
+			if err == nil {
+				_, err = m.WriteTo(io.Discard)
+			}
+			if err == nil {
+				_, err = m.WriteTo(io.Discard)
+			}
+			return err
+		}
+	},
+	"no sender":       func(s *scene) { s.message.From = smtp.Address{} },
+	"empty recipient": func(s *scene) { s.message.To = mailboxes("") },
+	"empty message":   func(s *scene) { s.message.Subject, s.message.Text = "", "" },
+	"unknown outcome": fails("END", &smtptest.Fault{Drop: true}),
 
 	"no Addr":          func(s *scene) { s.mailer.Addr = "" },
 	"no port":          func(s *scene) { s.mailer.Addr = "smtp.example.com" },
