@@ -150,7 +150,7 @@ var lookup = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRu
 	idna.CheckHyphens(false), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 
 // maxDomain is how long a domain may be written, in octets of UTF-8. In A-labels it has
-// 255 at most, so at most as many characters.
+// 255 at most (RFC 5321, section 4.5.3.1.2), so at most as many characters.
 const maxDomain = 1 << 10
 
 // asciiDomain spells a domain in A-labels; what is ASCII already is not changed. The

@@ -310,9 +310,10 @@ func (m *Mailer) server() (s server, err error) {
 // checkAddr refuses what is no address whatever else it is. What may hold a password is
 // not shown.
 func (m *Mailer) checkAddr() error {
-	if isPath := strings.HasPrefix(m.Addr, "unix:"); !isPath && strings.Contains(m.Addr, "://") {
+	switch isPath := strings.HasPrefix(m.Addr, "unix:"); {
+	case !isPath && strings.Contains(m.Addr, "://"):
 		return errors.New("is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587")
-	} else if !isPath && strings.Contains(m.Addr, "@") {
+	case !isPath && strings.Contains(m.Addr, "@"):
 		return errors.New("holds an @, and is no host and port such as smtp.example.com:587; credentials are for Auth, or for ParseURL")
 	}
 	return format.CheckText(m.Addr)

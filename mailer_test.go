@@ -3,9 +3,6 @@ package smtp_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -13,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -784,25 +780,13 @@ func TestCancelDoesNotRedial(t *testing.T) {
 // TestCertificateNames: what a certificate says is escaped before it is told.
 func TestCertificateNames(t *testing.T) {
 	t.Parallel()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a\r\nlevel=ERROR forged\x1b[2J"}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	forged := issue(t, &x509.Certificate{DNSNames: []string{"a\r\nlevel=ERROR forged\x1b[2J"}, IsCA: true, BasicConstraintsValid: true}, nil)
 	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
+	roots.AddCert(forged.Leaf)
 	ours, theirs := tcpPair(t)
-	go tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}).Handshake()
+	go tls.Server(theirs, serving(forged)).Handshake()
 	mailer := &smtp.Mailer{Addr: "mx.example.net:465", TLSConfig: &tls.Config{RootCAs: roots}, DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
-	_, err = mailer.Dial(t.Context())
+	_, err := mailer.Dial(t.Context())
 	var unverified *tls.CertificateVerificationError
 	var e *smtp.Error
 	if !errors.As(err, &unverified) || !errors.As(err, &e) || e.Temporary() || strings.ContainsAny(err.Error(), "\r\n\x1b") {

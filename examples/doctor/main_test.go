@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"slices"
@@ -21,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postrider/smtp"
+	"github.com/postrider/smtp/internal/testcert"
 	"github.com/postrider/smtp/smtptest"
 )
 
@@ -208,25 +205,16 @@ func TestSubdomain(t *testing.T) {
 // certificate is for mx.example.com, and has expired.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "old"}, DNSNames: []string{"mx.example.com"},
+	made, err := testcert.Issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "old"}, DNSNames: []string{"mx.example.com"},
 		NotAfter: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+	roots.AddCert(made.Leaf)
+	return made, roots
 }
 
 // behindTLS puts TLS from the start before a server that has none, and returns its address.

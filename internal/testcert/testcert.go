@@ -1,4 +1,4 @@
-// Package testcert makes the certificate of the servers that tests start.
+// Package testcert makes the certificates of the servers that tests start.
 package testcert
 
 import (
@@ -31,22 +31,33 @@ var made = sync.OnceValues(makeCertificate)
 // makeCertificate signs a certificate for loopback by itself. It is valid in any
 // year that a test with a clock of its own may be in.
 func makeCertificate() (tls.Certificate, error) {
+	return Issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: "smtptest"},
+		NotBefore:   time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC),
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}, nil)
+}
+
+// Issue makes a certificate of a template, signed by parent or, if that is nil, by
+// itself. The template gets a serial number and, without a NotAfter, is valid until 2190.
+func Issue(template *x509.Certificate, parent *tls.Certificate) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "smtptest"},
-		NotBefore:    time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:     time.Date(2190, 1, 1, 0, 0, 0, 0, time.UTC),
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-
-		BasicConstraintsValid: true,
-		IsCA:                  true,
+	template.SerialNumber = big.NewInt(1)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Date(2190, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	signer, signerKey := template, any(key)
+	if parent != nil {
+		signer, signerKey = parent.Leaf, parent.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, key.Public(), signerKey)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

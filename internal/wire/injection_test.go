@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +38,25 @@ func TestInjectionIntoTokens(t *testing.T) {
 		}
 	}
 	t.Attr("injections", strconv.Itoa(places*len(hostile.Values)))
+}
+
+// TestTokensTakeTheHarmless: no kind of token refuses everything.
+func TestTokensTakeTheHarmless(t *testing.T) {
+	t.Parallel()
+	command := reflect.TypeFor[*wire.Command]()
+	for i := range command.NumMethod() {
+		for at := 1; at < command.Method(i).Type.NumIn(); at++ {
+			taken := slices.ContainsFunc([]string{"x", "a.b", "a@b"}, func(harmless string) bool {
+				line := wire.NewCommand("NOOP")
+				command.Method(i).Func.Call(arguments(command.Method(i).Type, line, at, harmless))
+				_, err := line.Bytes()
+				return err == nil
+			})
+			if !taken {
+				t.Errorf("%s takes nothing", command.Method(i).Name)
+			}
+		}
+	}
 }
 
 // arguments are those of a method: the value in one place, and X in the others.
