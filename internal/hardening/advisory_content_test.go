@@ -84,15 +84,15 @@ func smuggled(t *testing.T) {
 		text := "Hello." + end + evil
 		header := "From: ann@example.com\r\nTo: bob@example.net\r\n\r\n"
 		for where, l := range map[string]*letter{
-			"Text": {message: func() *smtp.Message { m := plainMessage(); m.Text = text; return m }()},
-			"HTML": {message: func() *smtp.Message { m := plainMessage(); m.HTML = text; return m }()},
+			"Text": {message: func() *smtp.Message { m := smallMail("bob@example.net"); m.Text = text; return m }()},
+			"HTML": {message: func() *smtp.Message { m := smallMail("bob@example.net"); m.HTML = text; return m }()},
 			"attachment": {message: func() *smtp.Message {
-				m := plainMessage()
+				m := smallMail("bob@example.net")
 				m.Attachments = []smtp.File{smtp.FileBytes("a.txt", []byte(text))}
 				return m
 			}()},
 			"attached message": {message: func() *smtp.Message {
-				m := plainMessage()
+				m := smallMail("bob@example.net")
 				m.Attachments = []smtp.File{{Name: "a.eml", Type: "message/rfc822", Open: opener(header + text)}}
 				return m
 			}()},
@@ -197,7 +197,7 @@ func noPathsInJSON(t *testing.T, path string) {
 	t.Helper()
 	for _, text := range []string{`{"Raw": {"Path": %}}`, `{"Raw": {"Open": %}}`, `{"Raw": %}`, `{"Text": {"path": %}}`, `{"HTML": {"href": %}}`, `{"Attachments": [{"Name": "a", "path": %, "href": %}]}`, `{"Attachments": [{"Name": "a", "Open": {"path": %}}]}`} {
 		name, _ := json.Marshal(path)
-		m := plainMessage()
+		m := smallMail("bob@example.net")
 		err := json.Unmarshal(bytes.ReplaceAll([]byte(text), []byte("%"), name), m)
 		if m.Raw.Open != nil || len(m.Attachments) > 0 && m.Attachments[0].Open != nil {
 			t.Errorf("%s: a file was made of it, %v", text, err)

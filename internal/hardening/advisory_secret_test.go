@@ -38,11 +38,6 @@ func checkSecrets(t *testing.T, where, text string) {
 	}
 }
 
-// plainMessage asks nothing of a server.
-func plainMessage() *smtp.Message {
-	return &smtp.Message{From: smtp.Address{Address: "ann@example.com"}, To: []smtp.Address{{Address: "bob@example.net"}}, Subject: "Hi", Text: "Hello.\n"}
-}
-
 // tracer writes down what all hooks are told.
 func tracer(w io.Writer) *smtp.Trace {
 	return &smtp.Trace{

@@ -62,7 +62,7 @@ func session(ctx context.Context, conn net.Conn, opts smtp.Options) []error {
 	defer c.Close()
 	errs := []error{c.Hello(ctx), c.Auth(ctx, smtp.Login("user", secret)), c.Noop(ctx)}
 	_, err := c.Command(ctx, "X-TEST")
-	_, sent := c.Send(ctx, plainMessage())
+	_, sent := c.Send(ctx, smallMail("bob@example.net"))
 	return append(errs, err, sent, c.Reset(ctx), c.Quit(ctx))
 }
 
@@ -200,7 +200,7 @@ func verbatim(t *testing.T) {
 	if err := c.Hello(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Send(t.Context(), plainMessage()); err == nil || !strings.Contains(err.Error(), format) {
+	if _, err := c.Send(t.Context(), smallMail("bob@example.net")); err == nil || !strings.Contains(err.Error(), format) {
 		t.Errorf("the error is %v", err)
 	}
 	c.Close()
@@ -280,13 +280,13 @@ func limitedServer(t *testing.T) {
 	}
 	var recorder smtptest.Recorder
 	recorder.MaxMessageBytes, recorder.MaxMessages = limit, 3
-	big := plainMessage()
+	big := smallMail("bob@example.net")
 	big.Text = strings.Repeat("x ", limit)
 	if _, err := recorder.Send(t.Context(), big); err == nil {
 		t.Error("a mail beyond the limit was taken")
 	}
 	for i := range 5 {
-		if _, err := recorder.Send(t.Context(), plainMessage()); (err == nil) != (i < 3) {
+		if _, err := recorder.Send(t.Context(), smallMail("bob@example.net")); (err == nil) != (i < 3) {
 			t.Errorf("mail %d: %v", i, err)
 		}
 	}

@@ -46,7 +46,7 @@ func mailerOver(policy smtp.TLSPolicy, port string) func(context.Context, net.Co
 		m := &smtp.Mailer{Addr: host + port, TLS: policy, TLSConfig: &tls.Config{RootCAs: roots}, Auth: []smtp.Mechanism{smtp.Plain("user", secret)}}
 		m.DialContext = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 		defer m.Close()
-		_, err := m.Send(ctx, plainMessage())
+		_, err := m.Send(ctx, smallMail("bob@example.net"))
 		return err
 	}
 }
@@ -61,7 +61,7 @@ func byHand(names func(host string) (config, option string)) func(context.Contex
 		}
 		// Whoever goes on after an error must not be worse off.
 		err := errors.Join(c.StartTLS(ctx, &tls.Config{RootCAs: roots, ServerName: inConfig}), c.Hello(ctx), c.Auth(ctx, smtp.Plain("user", secret)))
-		_, sent := c.Send(ctx, plainMessage())
+		_, sent := c.Send(ctx, smallMail("bob@example.net"))
 		return errors.Join(err, sent)
 	}
 }
@@ -285,7 +285,7 @@ func inTheClear(t *testing.T) {
 				conn := dial(t, server)
 				wire := &tap{Conn: conn}
 				m := &smtp.Mailer{Addr: addr, TLS: policy, Auth: mechanisms, DialContext: func(context.Context, string, string) (net.Conn, error) { return wire, nil }}
-				_, err := m.Send(t.Context(), plainMessage())
+				_, err := m.Send(t.Context(), smallMail("bob@example.net"))
 				m.Close()
 				server.Close()
 				// Who answers a challenge gives away what passwords can be tried on.

@@ -27,7 +27,7 @@ func defectHalfAMail(t *testing.T) {
 		line, mailer := defectServe(t, func(s *smtptest.Server) { s.Withhold = withhold })
 		c, mails := defectDial(t, mailer), []*smtp.Message{}
 		for i := range 3 {
-			m := defectLetter("bob@example.net")
+			m := smallMail("bob@example.net")
 			m.Subject = fmt.Sprint(i)
 			mails = append(mails, m)
 		}
@@ -59,7 +59,7 @@ func defectMissingFile(t *testing.T) {
 			func(m *smtp.Message) { *m = smtp.Message{Raw: file} },
 		} {
 			line, mailer := defectServe(t)
-			m := defectLetter("bob@example.net")
+			m := smallMail("bob@example.net")
 			set(m)
 			if m.Raw.Open != nil {
 				m.Delivery = smtp.Envelope{From: "ann@example.com", To: []smtp.Recipient{{Address: "bob@example.net"}}}
@@ -81,7 +81,7 @@ func defectContext(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			_, err := mailer.Send(ctx, defectLetter("bob@example.net"))
+			_, err := mailer.Send(ctx, smallMail("bob@example.net"))
 			if took := time.Since(start); took != 300*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: after %v: %v", command, took, err)
 			}
@@ -115,9 +115,9 @@ func defectWholeDeadline(t *testing.T) {
 		}
 		mailer.MaxConns = 1
 		mailer.Options.Timeouts = smtp.Timeouts{Command: each, DataInitiation: each, DataBlock: each, DataTermination: each}
-		large := defectLetter("bob@example.net")
+		large := smallMail("bob@example.net")
 		large.Attachments = []smtp.File{defectFile(1<<20, nil)}
-		mails := append([]*smtp.Message{large}, slices.Repeat([]*smtp.Message{defectLetter("bob@example.net")}, 20)...)
+		mails := append([]*smtp.Message{large}, slices.Repeat([]*smtp.Message{smallMail("bob@example.net")}, 20)...)
 		start := time.Now()
 		for _, err := range mailer.SendAll(t.Context(), slices.Values(mails)) {
 			if err != nil {
@@ -138,7 +138,7 @@ func defectAfterSuccess(t *testing.T) {
 			line, mailer := defectServe(t, defectAt(command, fault))
 			mailer.MaxIdle = -1
 			for range 2 {
-				if result, err := mailer.Send(t.Context(), defectLetter("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
+				if result, err := mailer.Send(t.Context(), smallMail("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
 					t.Errorf("%s: %s, %v", command, defectOutcomes(result), err)
 				}
 			}
@@ -150,7 +150,7 @@ func defectAfterSuccess(t *testing.T) {
 	defectPlay(t, "C: %s\nS: 250-mx\nS: 250 PIPELINING\nC: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: ...\nS: 250 queued\nS: (goes)",
 		smtp.Options{}, func(t *testing.T, c *smtp.Client) {
 			c.Hello(t.Context())
-			if result, err := c.Send(t.Context(), defectLetter("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
+			if result, err := c.Send(t.Context(), smallMail("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
 				t.Errorf("%s, %v", defectOutcomes(result), err)
 			}
 		})
@@ -168,7 +168,7 @@ func defectOneBad(t *testing.T) {
 			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: code}}
 		}
 	})
-	result, err := mailer.Send(t.Context(), defectLetter("bob@example.net", "carol@example.net", "dave@example.net"))
+	result, err := mailer.Send(t.Context(), smallMail("bob@example.net", "carol@example.net", "dave@example.net"))
 	var failed *smtp.RecipientsError
 	if !errors.As(err, &failed) || !failed.Sent || len(failed.Failed) != 2 || failed.Failed[0].Address != "carol@example.net" || failed.Failed[1].Reply.Code != 451 {
 		t.Errorf("the error is %v", err)
@@ -187,7 +187,7 @@ func defectOneBad(t *testing.T) {
 // defectNullSender: a mail can have the null reverse-path.
 func defectNullSender(t *testing.T) {
 	line, mailer := defectServe(t)
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Delivery.From = "<>"
 	if _, err := mailer.Send(t.Context(), m); err != nil || !strings.Contains(line.text(), "\r\nMAIL FROM:<> ") && !strings.Contains(line.text(), "\r\nMAIL FROM:<>\r\n") || line.Messages()[0].From != "" {
 		t.Errorf("%v\n%s", err, line.text())
@@ -202,7 +202,7 @@ func defectLeaks(t *testing.T) {
 				line, mailer := defectServe(t, defectTLS, defectAt(command, fault))
 				mailer.Auth = smtp.Password("user", "pencil")
 				for range 5 {
-					mailer.Send(t.Context(), defectLetter("bob@example.net"))
+					mailer.Send(t.Context(), smallMail("bob@example.net"))
 				}
 				mailer.Close()
 				line.checkClosed(t)
@@ -211,7 +211,7 @@ func defectLeaks(t *testing.T) {
 	}
 	line, mailer := defectListen(t, defectTLS)
 	mailer.TLSConfig = nil // The certificate is not trusted.
-	if _, err := mailer.Send(t.Context(), defectLetter("bob@example.net")); err == nil {
+	if _, err := mailer.Send(t.Context(), smallMail("bob@example.net")); err == nil {
 		t.Error("the certificate was trusted")
 	}
 	line.checkClosed(t)
@@ -247,7 +247,7 @@ func defectOpenFiles(t *testing.T) {
 	}
 	for _, command := range []string{"", "MAIL", "DATA", "END"} {
 		open := 0
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		file := smtp.FileFS(defectFS{os.DirFS(folder), &open}, "a.txt")
 		m.Attachments, m.Alternatives = []smtp.File{file, file}, []smtp.File{file}
 		_, mailer := defectServe(t, defectAt(command, smtptest.Fault{Drop: true}))

@@ -39,7 +39,7 @@ func defectSecondLMTP(t *testing.T) {
 			})
 			c, start := defectDial(t, mailer), time.Now()
 			for range 3 {
-				result, err := c.Send(t.Context(), defectLetter("a@example.net", "bad-at-RCPT@example.net", "b@example.net", "bad-at-END@example.net"))
+				result, err := c.Send(t.Context(), smallMail("a@example.net", "bad-at-RCPT@example.net", "b@example.net", "bad-at-END@example.net"))
 				if got := defectOutcomes(result); got != "accepted, refused, accepted, refused" {
 					t.Errorf("%s, %v", got, err)
 				}
@@ -221,7 +221,7 @@ func defectDone(t *testing.T) {
 		if err := c.Auth(t.Context(), doubting); !errors.Is(err, errDefect) {
 			t.Error(err)
 		}
-		if _, err := c.Send(t.Context(), defectLetter("bob@example.net")); err == nil {
+		if _, err := c.Send(t.Context(), smallMail("bob@example.net")); err == nil {
 			t.Error("a mail went to a server that is doubted")
 		}
 	})
@@ -262,7 +262,7 @@ func defectLogs(t *testing.T) {
 			})
 			mailer.Auth, mailer.Options.Logger = []smtp.Mechanism{mechanism}, defectLogger(show)
 			mailer.Options.Trace = &smtp.Trace{Reply: func(_ context.Context, op string, r smtp.Reply) { show(op + r.String()) }}
-			_, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			_, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			show(fmt.Sprintf("%v %#v", err, err))
 			if (err == nil) != (known == secret) || (err == nil) != (len(line.Messages()) == 1) {
 				t.Errorf("%s: %v", mechanism.Name(), err)
@@ -281,7 +281,7 @@ func defectLogs(t *testing.T) {
 // before an octet is written, and there is multipart/related.
 func defectData(t *testing.T) {
 	token, text := strings.Repeat("x", 3000), strings.Repeat("ü", 3000)+"\r\n"
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Text, m.HTML = text, `<img src="cid:a.png">`
 	m.Header = smtp.Header{{Name: "X-Token", Value: token}}
 	m.Inline = []smtp.File{smtp.FileBytes("a.png", []byte("a"))}
@@ -298,7 +298,7 @@ func defectData(t *testing.T) {
 		t.Error("a line of 998 octets was altered")
 	}
 	for _, field := range []smtp.HeaderField{{Name: "X-A", Value: "a\r\nb"}, {Name: "X A", Value: "a"}, {Name: "", Value: "a"}, {Name: "X:", Value: "a"}, {Name: "X-A", Value: "\x00"}} {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Header = smtp.Header{{Name: "X-Good", Value: "1"}, field}
 		line, mailer := defectServe(t)
 		_, err := mailer.Send(t.Context(), m)
@@ -310,7 +310,7 @@ func defectData(t *testing.T) {
 
 // defectFewAllocations: the lines of base64 are not allocated one by one.
 func defectFewAllocations(t *testing.T) {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Attachments = []smtp.File{defectFile(1<<20, nil)}
 	if n := testing.AllocsPerRun(5, func() { m.WriteTo(io.Discard) }); n > 1000 {
 		t.Errorf("%v allocations for 1 MiB", n)

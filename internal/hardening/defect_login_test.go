@@ -20,7 +20,7 @@ func defectDialerTLS(t *testing.T) {
 		to := line.Server.Addr
 		mailer.TLS, mailer.Addr, mailer.Auth = policy, addr, smtp.Password("user", "pencil")
 		mailer.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) { return line.dial(ctx, network, to) }
-		if _, err := mailer.Send(t.Context(), defectLetter("bob@example.net")); err == nil || !strings.HasPrefix(line.text(), "\x16\x03") {
+		if _, err := mailer.Send(t.Context(), smallMail("bob@example.net")); err == nil || !strings.HasPrefix(line.text(), "\x16\x03") {
 			t.Errorf("the client said %q: %v", line.text(), err)
 		}
 	}
@@ -121,13 +121,13 @@ func defectRoundTrips(t *testing.T) {
 		if !line.NoTLS {
 			mailer.Auth = smtp.Password("user", "pencil")
 		}
-		if _, err := mailer.Send(t.Context(), defectLetter("a@example.net", "b@example.net", "c@example.net")); err != nil {
+		if _, err := mailer.Send(t.Context(), smallMail("a@example.net", "b@example.net", "c@example.net")); err != nil {
 			t.Fatal(err)
 		}
 		line.mu.Lock()
 		first := line.flights
 		line.mu.Unlock()
-		if _, err := mailer.Send(t.Context(), defectLetter("a@example.net", "b@example.net", "c@example.net")); err != nil {
+		if _, err := mailer.Send(t.Context(), smallMail("a@example.net", "b@example.net", "c@example.net")); err != nil {
 			t.Fatal(err)
 		}
 		if second := line.flights - first; first != test.want || second != 2 || line.opened != 1 {

@@ -77,7 +77,7 @@ func defectPlaces(t *testing.T) {
 
 // defectRich is a message with a file of every sort.
 func defectRich() *smtp.Message {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.HTML = `<p>Grüße <img src="cid:a.png"></p>`
 	m.Inline = []smtp.File{smtp.FileBytes("a.png", []byte("\x89PNG\r\n\x1a\n"))}
 	m.Attachments = []smtp.File{
@@ -128,7 +128,7 @@ func defectAgain(t *testing.T) {
 // defectTexts: a text arrives as it is, and its encoding is the one that is named.
 func defectTexts(t *testing.T) {
 	for _, text := range []string{"a=b\r\n", "=3D=\r\n", "a=b é\r\n", "trailing \t \r\n", ".\r\n..\r\n", "From x\r\n", strings.Repeat("x=", 3000) + "\r\n"} {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Text = text
 		written := defectWritten(t, m)
 		if _, encoding, body := defectRead(t, written); body != text || encoding == "7bit" && !strings.HasSuffix(written, "\r\n\r\n"+text) {
@@ -164,7 +164,7 @@ func defectOddParts(t *testing.T) {
 // defectFileNames: a name in any script goes by RFC 2231, in lines of a usual length.
 func defectFileNames(t *testing.T) {
 	for _, name := range []string{"Grüße.pdf", "報告書.txt", strings.Repeat("Übergrößenträger ", 9) + ".pdf", strings.Repeat("long", 40) + ".txt", `a "b" c.txt`, "100%.txt", "=?utf-8?q?x?=.txt"} {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Attachments = []smtp.File{smtp.FileBytes(name, []byte("a"))}
 		written := defectWritten(t, m)
 		at := strings.LastIndex(written, "Content-Disposition: ")
@@ -190,7 +190,7 @@ func defectLongLines(t *testing.T) {
 		subjects = append(subjects, strings.Repeat("x", n)+"   y", strings.Repeat("x", n)+"   ", strings.Repeat("x", n)+strings.Repeat(" ", 90)+"y")
 	}
 	for _, subject := range subjects {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Subject, m.Text = subject, strings.Repeat("x", 5000)+" "+subject
 		m.Header = smtp.Header{{Name: "X-Campaign", Value: subject}}
 		written := defectWritten(t, m)
@@ -214,7 +214,7 @@ func defectLongLines(t *testing.T) {
 // defectNames: names with quotes, backslashes and commas are what they were.
 func defectNames(t *testing.T) {
 	for _, name := range []string{`Foo "Bar" Baz`, `Foo\`, `\`, `"`, "Doe, Jörg", "Doe, John", "(x)", "a@b", "<x>", "=?x", "Ü \"q\" \\"} {
-		m := defectLetter()
+		m := smallMail()
 		m.From.Name, m.To = name, []smtp.Address{{Name: name, Address: "bob@example.net"}, {Name: name, Address: "carol@example.net"}}
 		header, _, _ := defectRead(t, defectWritten(t, m))
 		for _, field := range []string{"From", "To"} {
@@ -231,7 +231,7 @@ func defectNames(t *testing.T) {
 		t.Errorf("parsed: %v, %v", got, err)
 	}
 	john := smtp.Address{Name: "Doe, John", Address: "john@example.net"}
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Header = smtp.Header{{Name: "Disposition-Notification-To", Value: john.String()}}
 	header, _, _ := defectRead(t, defectWritten(t, m))
 	if got, err := header.AddressList("Disposition-Notification-To"); err != nil || len(got) != 1 || *got[0] != john {
@@ -264,7 +264,7 @@ func defectCallersOwn(t *testing.T) {
 
 // defectNoTraces: nothing tells which software and which host a mail is from.
 func defectNoTraces(t *testing.T) {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.MessageID = ""
 	line, mailer := defectServe(t)
 	mailer.Options.LocalName = ""

@@ -47,7 +47,7 @@ func defectFilePlaces(t *testing.T) {
 func defectMessageIDs(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.MessageID = ""
 		header, _, _ := defectRead(t, defectWritten(t, m))
 		id := header.Get("Message-Id")
@@ -87,7 +87,7 @@ func defectWriterFails(t *testing.T) {
 // defectCauses: errors keep their causes and their fields, through the Mailer.
 func defectCauses(t *testing.T) {
 	_, mailer := defectServe(t, defectAt("RCPT", smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Status: [3]int{5, 1, 1}, Text: "no such user"}}))
-	_, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+	_, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 	var e *smtp.Error
 	if !errors.As(err, &e) || e.Op != "RCPT <bob@example.net>" || e.Reply.Code != 550 || e.Reply.Status != (smtp.EnhancedStatus{Class: 5, Subject: 1, Detail: 1}) {
 		t.Errorf("%#v", err)
@@ -95,12 +95,12 @@ func defectCauses(t *testing.T) {
 	mailer = &smtp.Mailer{Addr: "mx.example.net:25", DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}}
-	_, err = mailer.Send(t.Context(), defectLetter("bob@example.net"))
+	_, err = mailer.Send(t.Context(), smallMail("bob@example.net"))
 	var dial *net.OpError
 	if !errors.As(err, &dial) || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%#v", err)
 	}
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Attachments = []smtp.File{defectFile(10, errDefect)}
 	_, mailer = defectServe(t)
 	var field *smtp.FieldError
@@ -111,7 +111,7 @@ func defectCauses(t *testing.T) {
 
 // defectManyRecipients: a hundred of them are folded into lines of a usual length.
 func defectManyRecipients(t *testing.T) {
-	m := defectLetter()
+	m := smallMail()
 	for i := range 100 {
 		m.To = append(m.To, smtp.Address{Name: fmt.Sprintf("Recipient %d", i), Address: fmt.Sprintf("recipient%d@example.net", i)})
 	}
@@ -133,7 +133,7 @@ func defectCommas(t *testing.T) {
 	if err != nil || len(parsed) != 2 || parsed[0].Name != "Doe, Jörg" {
 		t.Fatalf("%v, %v", parsed, err)
 	}
-	m := defectLetter()
+	m := smallMail()
 	m.To = parsed
 	got := defectArrived(t, m)
 	list, err := got.Header.AddressList("To")
@@ -171,7 +171,7 @@ func defectChunkMemory(t *testing.T) {
 	}()
 	c := smtp.NewClient(ours, &smtp.Options{Chunking: true})
 	defer c.Close()
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Attachments = []smtp.File{defectFile(64<<20, nil)}
 	if err := c.Hello(t.Context()); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func defectBounded(t *testing.T) {
 	mailer.MaxConns = 3
 	defectTogether(func(i int) {
 		for range 10 {
-			if _, err := mailer.Send(t.Context(), defectLetter("bob@example.net")); err != nil {
+			if _, err := mailer.Send(t.Context(), smallMail("bob@example.net")); err != nil {
 				t.Error(err)
 			}
 			if s := mailer.Stats(); s.Open > 3 || s.Idle > s.Open {
@@ -212,7 +212,7 @@ func defectNotOffered(t *testing.T) {
 	for _, mechanisms := range [][]string{{}, {"CRAM-MD5"}} {
 		line, mailer := defectServe(t, defectTLS, func(s *smtptest.Server) { s.Mechanisms = mechanisms })
 		mailer.Auth = smtp.Password("user", "pencil")
-		result, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+		result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 		if !errors.Is(err, errors.ErrUnsupported) || defectOutcomes(result) != "not sent" || len(line.Messages()) != 0 {
 			t.Errorf("%s, %v", defectOutcomes(result), err)
 		}
@@ -234,7 +234,7 @@ func defectNoOfferInClear(t *testing.T) {
 
 // defectOriginals: each recipient has his own original, and his own notifications.
 func defectOriginals(t *testing.T) {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	var want []string
 	for i := range 5 {
 		address := fmt.Sprintf("r%d@example.net", i)

@@ -24,14 +24,14 @@ func defectStuck(t *testing.T) {
 		mailer.MaxConns = 1
 		stuck := make(chan error)
 		go func() {
-			_, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			_, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			stuck <- err
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		result, err := mailer.Send(ctx, defectLetter("carol@example.net"))
+		result, err := mailer.Send(ctx, smallMail("carol@example.net"))
 		if took := time.Since(start); took != time.Second || !errors.Is(err, context.DeadlineExceeded) || defectOutcomes(result) != "not sent" || mailer.Stats().Open != 1 {
 			t.Errorf("after %v: %s, %v", took, defectOutcomes(result), err)
 		}
@@ -51,7 +51,7 @@ func defectLateDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line, mailer := defectServe(t, defectAt("CONNECT", smtptest.Fault{Delay: time.Hour}))
 		mailer.Options.Timeouts = smtp.Timeouts{Connect: time.Second, Greeting: time.Second}
-		if _, err := mailer.Send(t.Context(), defectLetter("bob@example.net")); err == nil {
+		if _, err := mailer.Send(t.Context(), smallMail("bob@example.net")); err == nil {
 			t.Error("it was sent")
 		}
 		late := mailer.Clone()
@@ -59,7 +59,7 @@ func defectLateDial(t *testing.T) {
 			time.Sleep(3 * time.Second) // It does not look at its context.
 			return line.dial(context.WithoutCancel(ctx), network, addr)
 		}
-		if _, err := late.Send(t.Context(), defectLetter("bob@example.net")); err == nil {
+		if _, err := late.Send(t.Context(), smallMail("bob@example.net")); err == nil {
 			t.Error("it was sent")
 		}
 		late.Close()
@@ -73,7 +73,7 @@ func defectUnreachable(t *testing.T) {
 	mailer := &smtp.Mailer{Addr: "mx.example.net:25", DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}
 	}}
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	check := func(result *smtp.Result, err error) {
 		t.Helper()
 		if !errors.Is(err, syscall.EHOSTUNREACH) || defectOutcomes(result) != "not sent" || len(result.Remaining()) != 1 {
@@ -105,7 +105,7 @@ func defectBuiltFirst(t *testing.T) {
 		func(m *smtp.Message) { m.MessageID = "no id" },
 	} {
 		line, mailer := defectServe(t)
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		break1(m)
 		if _, err := mailer.Send(t.Context(), m); err == nil || strings.Contains(line.text(), "MAIL") || len(line.Messages()) != 0 {
 			t.Errorf("%d: %v\n%s", i, err, line.text())
@@ -127,7 +127,7 @@ func defectOwnErrors(t *testing.T) {
 	})
 	defectTogether(func(i int) {
 		address := fmt.Sprintf("%s%d@example.net", []string{"even", "odd"}[i%2], i)
-		_, err := mailer.Send(t.Context(), defectLetter(address))
+		_, err := mailer.Send(t.Context(), smallMail(address))
 		var e *smtp.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), address) && i%2 == 1 || (e.Reply.Code == 550) != (i%2 == 1) {
 			t.Errorf("%s: %v", address, err)
@@ -143,7 +143,7 @@ func defectAnyCase(t *testing.T) {
 		if err := c.Auth(t.Context(), smtp.Plain("ann", "secret")); err != nil {
 			t.Error(err)
 		}
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Delivery.EnvelopeID = "7"
 		c.Send(t.Context(), m)
 	})
@@ -152,7 +152,7 @@ func defectAnyCase(t *testing.T) {
 		if params, ok := c.Extension("siZE"); !ok || params != "40" {
 			t.Errorf("SIZE is %q, %v", params, ok)
 		}
-		if _, err := c.Send(t.Context(), defectLetter("bob@example.net")); err == nil {
+		if _, err := c.Send(t.Context(), smallMail("bob@example.net")); err == nil {
 			t.Error("a mail went to a server that it is too large for")
 		}
 	})

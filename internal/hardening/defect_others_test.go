@@ -24,7 +24,7 @@ func defectSlowEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, mailer := defectServe(t, defectAt("END", smtptest.Fault{Delay: delay}))
 			start := time.Now()
-			result, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			if took := time.Since(start); defectOutcomes(result) != want || (err == nil) != (want == "accepted") || took != min(delay, 10*time.Minute) {
 				t.Errorf("after %v: %s, %v", took, defectOutcomes(result), err)
 			}
@@ -46,7 +46,7 @@ func defectSessionContext(t *testing.T) {
 				c = smtp.NewClient(conn, nil)
 				c.Hello(t.Context())
 			}
-			m := defectLetter("bob@example.net")
+			m := smallMail("bob@example.net")
 			m.Attachments = []smtp.File{defectFile(1<<20, nil)}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(300*time.Millisecond, func() { cancel(gone) })
@@ -83,7 +83,7 @@ func defectForgets(t *testing.T) {
 		if err := c.Auth(t.Context(), smtp.Plain("ann", "secret")); err == nil {
 			t.Error("AUTH is still offered")
 		}
-		if _, err := c.Send(t.Context(), defectLetter("bob@example.net")); err != nil {
+		if _, err := c.Send(t.Context(), smallMail("bob@example.net")); err != nil {
 			t.Error(err)
 		}
 		c.Quit(t.Context())
@@ -106,7 +106,7 @@ func defectEnvelopes(t *testing.T) {
 			func(m *smtp.Message) { m.Sender = &smtp.Address{Address: value} },
 		} {
 			line, mailer := defectServe(t)
-			m := defectLetter("bob@example.net")
+			m := smallMail("bob@example.net")
 			set(m)
 			var field *smtp.FieldError
 			for result, err := range mailer.SendAll(t.Context(), slices.Values([]*smtp.Message{m})) {
@@ -126,7 +126,7 @@ func defectForwards(t *testing.T) {
 	for _, code := range []string{"251 will forward", "252 cannot verify"} {
 		defectPlay(t, strings.Replace(defectScript, "RCPT TO:<bob@example.net>\nS: 250 ok", "RCPT TO:<bob@example.net>\nS: "+code, 1)+"C: ...\nS: 250 queued", smtp.Options{}, func(t *testing.T, c *smtp.Client) {
 			c.Hello(t.Context())
-			if result, err := c.Send(t.Context(), defectLetter("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
+			if result, err := c.Send(t.Context(), smallMail("bob@example.net")); err != nil || defectOutcomes(result) != "accepted" {
 				t.Errorf("%s, %v", defectOutcomes(result), err)
 			}
 		})
@@ -207,7 +207,7 @@ func defectFailsFirst(t *testing.T) {
 		} {
 			line, mailer := defectServe(t)
 			mailer.Options.Chunking = chunking
-			m := defectLetter("bob@example.net")
+			m := smallMail("bob@example.net")
 			m.Attachments = []smtp.File{{Name: "a.txt", Open: func() (io.ReadCloser, error) { return io.NopCloser(defectReader(read)), nil }}}
 			c := defectDial(t, mailer)
 			func() {
@@ -242,7 +242,7 @@ func defectStripped(t *testing.T) {
 		for _, auth := range [][]smtp.Mechanism{nil, smtp.Password("user", "pencil")} { // Without any, nothing else holds the mail back.
 			line, mailer := defectServe(t, set)
 			mailer.TLS, mailer.Auth = smtp.TLSRequired, auth
-			result, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			if said := line.text(); err == nil || defectOutcomes(result) != "not sent" || strings.Contains(said, "MAIL") || strings.Contains(said, "AUTH") {
 				t.Errorf("%v\n%s", err, said)
 			}
@@ -265,7 +265,7 @@ func defectLoginInClear(t *testing.T) {
 		for _, policy := range []smtp.TLSPolicy{smtp.TLSRequired, smtp.TLSOpportunistic, smtp.TLSNone} {
 			line, mailer := defectServe(t, func(s *smtptest.Server) { s.Mechanisms = mechanisms })
 			mailer.TLS, mailer.Auth = policy, append(smtp.Password("user", "pencil"), smtp.CRAMMD5("user", "pencil"))
-			_, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			_, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			if said := line.text(); err == nil || strings.Contains(said, "AUTH") || strings.Contains(said, base64.StdEncoding.EncodeToString([]byte("pencil"))) || len(line.Messages()) != 0 {
 				t.Errorf("%v, %v: %v\n%s", mechanisms, policy, err, said)
 			}
@@ -280,7 +280,7 @@ func defectSilence(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			line, mailer := defectServe(t, defectAt(command, smtptest.Fault{Delay: 24 * time.Hour}), func(s *smtptest.Server) { s.Withhold = []string{"PIPELINING"} })
 			start := time.Now()
-			_, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+			_, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 			var timeout net.Error
 			if took := time.Since(start); took != want || !errors.As(err, &timeout) || !timeout.Timeout() {
 				t.Errorf("%s: after %v: %v", command, took, err)

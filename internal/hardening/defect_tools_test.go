@@ -23,8 +23,8 @@ import (
 
 var errDefect = errors.New("the disk is on fire")
 
-// defectLetter is a small mail, the same each time it is written.
-func defectLetter(to ...string) *smtp.Message {
+// smallMail is small, and the same each time it is written.
+func smallMail(to ...string) *smtp.Message {
 	m := &smtp.Message{
 		From:      smtp.Address{Address: "ann@example.com"},
 		Subject:   "Hi",
@@ -159,7 +159,7 @@ func defectInject(t *testing.T, place, good string, set func(m *smtp.Message, va
 	t.Helper()
 	for _, value := range append(defectLines, good) {
 		line, mailer := defectServe(t)
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		set(m, value)
 		_, err := mailer.Send(t.Context(), m)
 		var field *smtp.FieldError

@@ -20,18 +20,18 @@ import (
 // nothing that needs it goes.
 func defectUTF8(t *testing.T) {
 	offered := func(s *smtptest.Server) { s.Offer = []string{"SMTPUTF8"} }
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Subject, m.Text = "Grüße", "Grüße"
 	m.From.Name = "Änn"
 	got := defectArrived(t, m, offered)
 	if _, asked := got.MailParams["SMTPUTF8"]; asked || strings.ContainsFunc(string(got.Data), func(r rune) bool { return r > '~' }) {
 		t.Errorf("a mail in ASCII was sent with %v", got.MailParams)
 	}
-	if _, asked := defectArrived(t, defectLetter("bøb@example.net"), offered).MailParams["SMTPUTF8"]; !asked {
+	if _, asked := defectArrived(t, smallMail("bøb@example.net"), offered).MailParams["SMTPUTF8"]; !asked {
 		t.Error("SMTPUTF8 was not asked for")
 	}
 	line, mailer := defectServe(t)
-	result, err := mailer.Send(t.Context(), defectLetter("bob@bücher.example", "bøb@example.net"))
+	result, err := mailer.Send(t.Context(), smallMail("bob@bücher.example", "bøb@example.net"))
 	if !errors.Is(err, errors.ErrUnsupported) || defectOutcomes(result) != "accepted, not sent" || strings.ContainsFunc(line.text(), func(r rune) bool { return r > '~' }) || !strings.Contains(line.text(), "RCPT TO:<bob@xn--bcher-kva.example>") {
 		t.Errorf("%s, %v\n%s", defectOutcomes(result), err, line.text())
 	}
@@ -40,14 +40,14 @@ func defectUTF8(t *testing.T) {
 // defectBlindCopies: they get the mail and are not shown, and the sender of the
 // envelope is the one that is given; also for who hands a prepared message on.
 func defectBlindCopies(t *testing.T) {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.Bcc = []smtp.Address{{Address: "archive@example.net"}}
 	m.Delivery.From = "bounces@example.com"
 	prepared, err := m.Prepare()
 	if err != nil || prepared.Delivery.From != "bounces@example.com" || len(prepared.Delivery.To) != 2 || prepared.Delivery.To[1].Address != "archive@example.net" {
 		t.Errorf("prepared: %+v, %v", prepared.Delivery, err)
 	}
-	raw := "Bcc: archive@example.net\r\n" + defectWritten(t, defectLetter("bob@example.net"))
+	raw := "Bcc: archive@example.net\r\n" + defectWritten(t, smallMail("bob@example.net"))
 	for _, m := range []*smtp.Message{m, prepared, {Raw: smtp.FileBytes("", []byte(raw)), Delivery: smtp.Envelope{From: "bounces@example.com"}}} {
 		got := defectArrived(t, m)
 		if slices.Sort(got.To); !slices.Equal(got.To, []string{"archive@example.net", "bob@example.net"}) || got.From != "bounces@example.com" || strings.Contains(string(got.Data), "archive@") {
@@ -70,7 +70,7 @@ func defectEmptyErrors(t *testing.T) {
 	}
 	for _, command := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA"} {
 		_, mailer := defectServe(t, defectAt(command, smtptest.Fault{Drop: true}))
-		result, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+		result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 		var e *smtp.Error
 		if !errors.As(err, &e) || !e.Temporary() || len(result.Remaining()) != 1 {
 			t.Errorf("link lost at %s: %v is not temporary", command, err)
@@ -152,7 +152,7 @@ func defectWholeWords(t *testing.T) {
 // which is neither a failure to repeat nor a success.
 func defectUnknown(t *testing.T) {
 	line, mailer := defectServe(t, defectAt("END", smtptest.Fault{Drop: true}))
-	result, err := mailer.Send(t.Context(), defectLetter("bob@example.net"))
+	result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
 	var e *smtp.Error
 	if !errors.As(err, &e) || !e.Unknown || e.Temporary() || defectOutcomes(result) != "unknown" || len(result.Remaining()) != 0 || len(line.Messages()) != 1 {
 		t.Errorf("%s, %d remaining, %d arrived, %v", defectOutcomes(result), len(result.Remaining()), len(line.Messages()), err)
@@ -164,7 +164,7 @@ func defectUnknown(t *testing.T) {
 func defectReports(t *testing.T) {
 	line, mailer := defectServe(t)
 	for i := range 2 {
-		m := defectLetter("bob@example.net", "BOB@EXAMPLE.NET", "bob@example.net")
+		m := smallMail("bob@example.net", "BOB@EXAMPLE.NET", "bob@example.net")
 		m.Cc = m.To
 		if i == 0 {
 			m.Delivery = smtp.Envelope{EnvelopeID: "id+1=x y", Return: smtp.ReturnHeaders, To: []smtp.Recipient{
@@ -194,7 +194,7 @@ func defectMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, file := range map[string]smtp.File{"file": smtp.FilePath(path), "reader": defectFile(size, nil)} {
-		m := defectLetter("bob@example.net")
+		m := smallMail("bob@example.net")
 		m.Attachments = []smtp.File{file}
 		if n := defectAllocated(func() {
 			if _, err := m.WriteTo(io.Discard); err != nil {
@@ -269,7 +269,7 @@ func defectDots(t *testing.T) {
 
 // defectSmall: a small mail costs few allocations, fewer than with any of the others.
 func defectSmall(t *testing.T) {
-	m := defectLetter("bob@example.net")
+	m := smallMail("bob@example.net")
 	m.HTML = "<p>Hello.</p>"
 	if n := testing.AllocsPerRun(200, func() { m.WriteTo(io.Discard) }); n >= 59 {
 		t.Errorf("%v allocations", n)

@@ -259,16 +259,16 @@ func hostileMails(way hostileWay) []*smtp.Message {
 }
 
 var (
-	hostilePlainMails = sync.OnceValue(func() []*smtp.Message { return makeHostileMails("example.net", "ann") })
-	hostileUTF8Mails  = sync.OnceValue(func() []*smtp.Message { return makeHostileMails("example.net", "änn") })
+	hostilePlainMails = sync.OnceValue(func() []*smtp.Message { return makeHostileMails("ann") })
+	hostileUTF8Mails  = sync.OnceValue(func() []*smtp.Message { return makeHostileMails("änn") })
 )
 
-func makeHostileMails(domain, local string) (list []*smtp.Message) {
+func makeHostileMails(local string) (list []*smtp.Message) {
 	for i, text := range []string{"Hello.\r\n", strings.Repeat("All work and no play makes Jack a dull boy.\r\n.\r\n", 1500), "Bye.\r\n"} {
 		m := &smtp.Message{Subject: fmt.Sprintf("mail %d", i), Text: text}
 		m.From.Address = fmt.Sprintf("%s%d@example.com", local, i)
 		for _, to := range []string{"one", "two"} {
-			m.To = append(m.To, smtp.Address{Address: fmt.Sprintf("%s%d@%s", to, i, domain)})
+			m.To = append(m.To, smtp.Address{Address: fmt.Sprintf("%s%d@example.net", to, i)})
 		}
 		prepared, err := m.Prepare()
 		if err != nil {
