@@ -252,6 +252,34 @@ func FuzzMailboxes(f *testing.F) {
 	})
 }
 
+// FuzzListID: readers see the description, and the identifier behind it.
+func FuzzListID(f *testing.F) {
+	for _, seed := range []string{"", "The News", "A, B", "Übersicht", "=?utf-8?q?x?=", `"x" <a.b>`} {
+		f.Add(seed, "news.example.com")
+	}
+	f.Fuzz(func(t *testing.T, description, id string) {
+		for _, charset := range []format.Charset{format.ASCII, format.UTF8} {
+			field, err := charset.ListID(format.Fields{}, description, id)
+			if err != nil {
+				return
+			}
+			checkLines(t, spell(field), charset)
+			message, err := mail.ReadMessage(strings.NewReader(spell(field) + "\r\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			phrase, ok := strings.CutSuffix(message.Header.Get("List-Id"), "<"+id+">")
+			if phrase = strings.TrimSpace(phrase); phrase == "" && ok && strings.Trim(description, " ") == "" {
+				continue
+			}
+			read, err := mail.ParseAddress(phrase + " <a@b>") // The same phrase stands before an address.
+			if !ok || err != nil || read.Name != description {
+				t.Errorf("%q and %q were spelled %q, and read back as %v, %v", description, id, spell(field), read, err)
+			}
+		}
+	})
+}
+
 func FuzzParam(f *testing.F) {
 	for _, seed := range []string{"q3.pdf", "a b", `a"b\`, "Übersicht", strings.Repeat("é", 200) + ".pdf", strings.Repeat("x", 300), "%41", "''"} {
 		f.Add(seed)

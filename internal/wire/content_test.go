@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/postrider/smtp/internal/wire"
 )
@@ -386,6 +388,34 @@ func FuzzXText(f *testing.F) {
 		}
 		if string(decoded) != s || strings.Contains(encoded, "=") {
 			t.Errorf("%q became %q and was read back as %q", s, encoded, decoded)
+		}
+		isPrintable := !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+		if again := wire.DecodeXText(encoded); isPrintable && again != s {
+			t.Errorf("%q became %q and was decoded to %q", s, encoded, again)
+		}
+	})
+}
+
+// FuzzUTF8Address: an address is read back from either form, which is a parameter.
+func FuzzUTF8Address(f *testing.F) {
+	f.Add(`"a b+=\c"@例え.example`)
+	f.Add(`j\x{F6}rg@x`)
+	f.Fuzz(func(t *testing.T, address string) {
+		if strings.ContainsFunc(address, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+			return // DecodeUTF8Address leaves what is not to be shown.
+		}
+		for _, asUTF8 := range []bool{false, true} {
+			command := wire.NewCommand("RCPT")
+			if asUTF8 {
+				command.UTF8()
+			}
+			encoded := wire.EncodeUTF8Address(address, asUTF8)
+			if got := wire.DecodeUTF8Address(encoded); got != address || !asUTF8 && !wire.IsASCII(encoded) {
+				t.Errorf("%q became %q and was read back as %q", address, encoded, got)
+			}
+			if _, err := command.To("bob@example.net").Param("ORCPT", "utf-8;"+encoded).Bytes(); err != nil && len(encoded) < 10_000 {
+				t.Errorf("%q is no parameter: %v", encoded, err)
+			}
 		}
 	})
 }
