@@ -14,8 +14,8 @@ import (
 // Envelope is what the server is told of a mail beside its content: who sends it, and
 // for whom. It is plain data, and goes through JSON unchanged.
 type Envelope struct {
-	From string // the reverse-path, to which reports go; "<>": the null reverse-path; empty: not given
-	To   []Recipient
+	From string      // the reverse-path, to which reports go; "<>": the null reverse-path; empty: not given
+	To   []Recipient // nil: not given; empty: nobody, which is an error
 
 	Accept AcceptPolicy // whether the mail goes if not every recipient is accepted
 

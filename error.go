@@ -42,9 +42,10 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Temporary tells whether the step may well succeed later: the server said so (4yz), or
-// the network failed. It is false when Unknown. Of several recipients it speaks for one:
-// [Result.Remaining] are those for whom to try again.
+// Temporary tells whether the step may well succeed later: the server said so (4yz), the
+// network failed, or we stopped: a context or a Limiter, or a Mailer that was closed, which
+// matches [net.ErrClosed]. It is false when Unknown. Of several recipients it speaks for
+// one: [Result.Remaining] are those for whom to try again.
 func (e *Error) Temporary() bool {
 	if e.Reply.Code != 0 {
 		return e.Reply.Code/100 == 4 && !e.Unknown

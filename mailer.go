@@ -86,7 +86,7 @@ func (m *Mailer) settings() poolSettings {
 // cannot be sent is found before the server is dialled. A message that is sent twice is
 // two mails, unless it was prepared ([Message.Prepare]).
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
-	closed := m.pool.enter(m.settings())
+	closed := m.pool.enter("Send", m.settings())
 	if closed == nil {
 		defer m.pool.leave()
 	}
@@ -224,7 +224,13 @@ func stale(ctx context.Context, c *Client, err error) bool {
 
 // Dial returns a new session, ready for [Client.Send]: connected, under TLS and
 // authenticated as the Mailer says. It is the caller's to Quit or Close.
-func (m *Mailer) Dial(ctx context.Context) (*Client, error) { return m.dial(ctx, time.Now()) }
+func (m *Mailer) Dial(ctx context.Context) (*Client, error) {
+	if err := m.pool.enter("Dial", m.settings()); err != nil {
+		return nil, err
+	}
+	defer m.pool.leave()
+	return m.dial(ctx, time.Now())
+}
 
 // dial makes a session for a call that was begun at some time: credentials that were
 // refused since then are not tried again.
@@ -434,20 +440,27 @@ func (m *Mailer) Clone() *Mailer {
 // Stats returns the numbers of now. It is cheap.
 func (m *Mailer) Stats() Stats { return m.pool.snapshot() }
 
-// Shutdown makes later calls of Send and SendAll fail, waits for those under way, with a
+// Shutdown makes later calls fail, waits for those under way, with a
 // whole SendAll and all that wait for a session, and then ends all sessions, as Close does.
 // If ctx ends before, it returns an error, and they go on until their own contexts end.
 func (m *Mailer) Shutdown(ctx context.Context) error {
+	if m.pool.isCopy() {
+		return errCopied
+	}
 	if err := m.pool.drain(ctx); err != nil {
 		return err
 	}
 	return m.Close()
 }
 
-// Close ends idle sessions, within 5 s, and makes all fail that need one from now on, by
-// an error that matches [net.ErrClosed]. It waits neither for mails under way nor for
+// Close ends idle sessions, within 5 s. All later calls fail, as do those that wait for a
+// session, by an error that matches [net.ErrClosed]. It waits neither for mails under way nor for
 // sessions of Dial. Without it, sessions and their goroutines live until they time out.
 func (m *Mailer) Close() error {
+	if m.pool.isCopy() {
+		return errCopied
+	}
 	m.pool.close()
+	m.pool.ending.Wait()
 	return nil
 }

@@ -103,6 +103,9 @@ func (m *Message) prepare(ctx context.Context, open bool) (*prepared, error) {
 	if m == nil {
 		return p, &FieldError{"Message", errors.New("is nil")}
 	}
+	if m.Delivery.To != nil && len(m.Delivery.To) == 0 { // All that Result.Remaining had to tell.
+		return p, &FieldError{"Delivery.To", errors.New("is empty, and not nil: there is nobody left to send to")}
+	}
 	filled := m.clone()
 	if m.Raw.isSet() {
 		return p, p.prepareRaw(ctx, filled, open)
@@ -166,7 +169,7 @@ func (p *prepared) newResult() *Result {
 func (p *prepared) unsent(err error) *Result {
 	m := cmp.Or(p.message, p.original, &Message{})
 	to := m.Delivery.To
-	if len(to) == 0 {
+	if to == nil {
 		to = m.recipients()
 	}
 	result := newResult(to)

@@ -907,3 +907,39 @@ func write(t *testing.T, m *smtp.Message) []byte {
 	}
 	return b.Bytes()
 }
+
+// TestNobodyIsLeft: who sends to those that are left, as long as there is an error, sends
+// to nobody twice.
+func TestNobodyIsLeft(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.On = func(step smtptest.Step) *smtptest.Fault {
+			if step.Address != "nobody@example.net" {
+				return nil
+			}
+			return &smtptest.Fault{Refusal: &smtptest.Refusal{Code: 550, Text: "no such user"}}
+		}
+	})
+	for name, message := range map[string]*smtp.Message{
+		"built": {From: smtp.Address{Address: "ann@example.com"}, To: []smtp.Address{{Address: "bob@example.net"}, {Address: "nobody@example.net"}}, Text: "Hi"},
+		"raw":   {Raw: smtp.FileBytes("", []byte("From: ann@example.com\r\nTo: bob@example.net, nobody@example.net\r\n\r\n"))},
+	} {
+		before := len(server.Messages())
+		mailer := mailerTo(t, server)
+		for _, sender := range []smtp.Sender{mailer, smtp.Failover{mailer}} {
+			result, err := sender.Send(t.Context(), message)
+			if err == nil || len(result.Remaining()) != 0 {
+				t.Fatalf("%s: %v, and %v are left", name, err, result.Remaining())
+			}
+			again := *message
+			again.Delivery.To = result.Remaining()
+			var field *smtp.FieldError
+			if result, err = sender.Send(t.Context(), &again); !errors.As(err, &field) || field.Field != "Delivery.To" || len(result.Recipients) != 0 {
+				t.Errorf("%s, to nobody: %v, %+v", name, err, result)
+			}
+		}
+		if arrived := len(server.Messages()) - before; arrived != 2 {
+			t.Errorf("%s: %d mails arrived, of 2 that were sent", name, arrived)
+		}
+	}
+}

@@ -2,10 +2,12 @@ package smtp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +42,7 @@ type pool struct {
 	closed  bool          // and those under way get no session any more
 	ending  sync.WaitGroup
 	stats   Stats
+	self    atomic.Pointer[pool] // where it was used first
 }
 
 // poolSettings are those of a Mailer, with their defaults.
@@ -68,7 +71,9 @@ type grant struct {
 	err    error
 }
 
-var errMailerClosed = &Error{Op: "Send", Err: mailerClosed{}, transient: true}
+func closedError(op string) error {
+	return &Error{Op: op, Err: mailerClosed{}, transient: true}
+}
 
 // mailerClosed is net.ErrClosed, which would say that of a connection.
 type mailerClosed struct{}
@@ -76,12 +81,21 @@ type mailerClosed struct{}
 func (mailerClosed) Error() string        { return "the Mailer is closed: Close or Shutdown was called" }
 func (mailerClosed) Is(target error) bool { return target == net.ErrClosed }
 
+// errCopied: two Mailers would use, and end, the same sessions.
+var errCopied = &FieldError{"Mailer", errors.New("was copied after it had been used; hand on a pointer, or a Clone")}
+
+// isCopy tells whether the pool is a copy of one that was in use, and may be locked.
+func (p *pool) isCopy() bool { return !p.self.CompareAndSwap(nil, p) && p.self.Load() != p }
+
 // enter begins a call that may take sessions.
-func (p *pool) enter(settings poolSettings) error {
+func (p *pool) enter(op string, settings poolSettings) error {
+	if p.isCopy() {
+		return errCopied
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
-		return errMailerClosed
+		return closedError(op)
 	}
 	p.settings = settings
 	p.using++
@@ -105,15 +119,23 @@ func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
 	if ctx.Err() != nil {
 		return nil, &Error{Op: "Send", Err: fmt.Errorf("the context had ended before a session was taken: %w", contextError(ctx)), transient: true}
 	}
+	c, w, err := p.takeOrWait(fresh, waited)
+	if w == nil {
+		return c, err
+	}
+	return p.await(ctx, w)
+}
+
+// takeOrWait takes what is there, or returns who waits for it.
+func (p *pool) takeOrWait(fresh, waited bool) (*Client, *waiter, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
-		return nil, errMailerClosed
+		return nil, nil, closedError("Send")
 	}
 	if waited || len(p.waiting) == 0 {
 		if c, ok := p.takeNow(fresh); ok {
-			p.mu.Unlock()
-			return c, nil
+			return c, nil, nil
 		}
 	}
 	w, at := &waiter{make(chan grant, 1), fresh, time.Now()}, len(p.waiting)
@@ -121,8 +143,7 @@ func (p *pool) take(ctx context.Context, fresh, waited bool) (*Client, error) {
 		at = 0
 	}
 	p.waiting = slices.Insert(p.waiting, at, w)
-	p.mu.Unlock()
-	return p.await(ctx, w)
+	return nil, w, nil
 }
 
 // takeNow takes what is there, if anything is. The pool is locked.
@@ -152,14 +173,7 @@ func (p *pool) await(ctx context.Context, w *waiter) (*Client, error) {
 		return g.client, g.err
 	case <-ctx.Done():
 	}
-	p.mu.Lock()
-	i := slices.Index(p.waiting, w)
-	if i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-		p.serve()
-	}
-	p.mu.Unlock()
-	if i < 0 { // It was served at the same moment.
+	if !p.withdraw(w) { // It was served at the same moment.
 		switch g := <-w.granted; {
 		case g.client != nil:
 			p.giveBack(ctx, g.client)
@@ -168,6 +182,19 @@ func (p *pool) await(ctx context.Context, w *waiter) (*Client, error) {
 		}
 	}
 	return nil, p.gaveUp(ctx)
+}
+
+// withdraw lets a waiter wait no more, if he still does.
+func (p *pool) withdraw(w *waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.waiting, w)
+	if i < 0 {
+		return false
+	}
+	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.serve()
+	return true
 }
 
 // gaveUp says why there was no session for so long.
@@ -433,18 +460,17 @@ func (p *pool) drain(ctx context.Context) error {
 // close ends what is idle, and lets nobody wait any longer.
 func (p *pool) close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.closing, p.closed = true, true
 	if p.wake != nil {
 		p.wake.Stop()
 	}
 	for len(p.waiting) > 0 {
-		p.grant(0, grant{err: errMailerClosed})
+		p.grant(0, grant{err: closedError("Send")})
 	}
 	for len(p.idle) > 0 {
 		p.endIdle(p.idle[0])
 	}
-	p.mu.Unlock()
-	p.ending.Wait()
 }
 
 // count adds what became of a mail.
@@ -477,6 +503,9 @@ type Stats struct {
 
 // snapshot returns the numbers of now.
 func (p *pool) snapshot() Stats {
+	if p.isCopy() {
+		return Stats{}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stats := p.stats

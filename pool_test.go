@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -1258,4 +1259,54 @@ func (s *scriptedSender) Send(_ context.Context, m *smtp.Message) (*smtp.Result,
 		return nil, nil
 	}
 	return result, nil
+}
+
+// TestCopiedMailer: a copy of a Mailer that was used would share its sessions.
+func TestCopiedMailer(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil {
+		t.Fatal(err)
+	}
+	copied := reflect.New(reflect.TypeFor[smtp.Mailer]()) // As vet finds an assignment.
+	copied.Elem().Set(reflect.ValueOf(mailer).Elem())
+	second := copied.Interface().(*smtp.Mailer)
+	_, sending := second.Send(t.Context(), letter("bob@example.net"))
+	_, dialling := second.Dial(t.Context())
+	var all error
+	for _, err := range second.SendAll(t.Context(), letters(1)) {
+		all = err
+	}
+	for name, err := range map[string]error{
+		"Send": sending, "SendAll": all, "Dial": dialling, "Verify": second.Verify(t.Context()), "Close": second.Close(), "Shutdown": second.Shutdown(t.Context()),
+	} {
+		var field *smtp.FieldError
+		if !errors.As(err, &field) || field.Field != "Mailer" {
+			t.Errorf("%s of a copy: %v", name, err)
+		}
+	}
+	if second.Stats() != (smtp.Stats{}) {
+		t.Errorf("the copy has %+v", second.Stats())
+	}
+	if _, err := mailer.Send(t.Context(), letter("bob@example.net")); err != nil || len(server.Messages()) != 2 {
+		t.Errorf("the original, behind that: %v, with %d mails", err, len(server.Messages()))
+	}
+}
+
+// TestClosedMailer: nothing of it can be used any more.
+func TestClosedMailer(t *testing.T) {
+	t.Parallel()
+	server := smtptest.NewServer(t)
+	mailer := mailerTo(t, server)
+	if err := errors.Join(mailer.Verify(t.Context()), mailer.Close(), mailer.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, sending := mailer.Send(t.Context(), letter("bob@example.net"))
+	_, dialling := mailer.Dial(t.Context())
+	for name, err := range map[string]error{"Send": sending, "Dial": dialling, "Verify": mailer.Verify(t.Context())} {
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
 }

@@ -53,10 +53,10 @@ type RecipientResult struct {
 }
 
 // Remaining returns the recipients that are worth another try: the mail was certainly
-// not accepted for them, and the reason is a passing one. If there are none, do not
-// send: a Delivery without To is for everybody in the header.
+// not accepted for them, and the reason is a passing one. Without any it is empty, and
+// not nil: as the To of a Delivery that is an error, and not everybody once more.
 func (r *Result) Remaining() []Recipient {
-	var list []Recipient
+	list := []Recipient{}
 	for _, recipient := range r.Recipients {
 		if recipient.isLeft() {
 			list = append(list, recipient.Recipient)

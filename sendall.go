@@ -66,7 +66,7 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		settings := m.settings()
-		closed := m.pool.enter(settings)
+		closed := m.pool.enter("SendAll", settings)
 		if closed == nil {
 			defer m.pool.leave()
 		}
