@@ -2,6 +2,7 @@
 package examples_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,4 +124,78 @@ func sends(t *testing.T, program string) {
 	if len(messages) == 0 || !slices.Contains(messages[0].To, "dave@example.net") || messages[0].Username != "user" {
 		t.Errorf("by -url, what arrived is %+v", messages)
 	}
+}
+
+// TestToCopy: the file with the name of an example can be copied alone, as the README of
+// the folder says.
+func TestToCopy(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(readme), "copy one file of ")
+	list, _, _ = strings.Cut(list, ", that with")
+	var names []string
+	for name := range strings.SplitSeq(strings.ReplaceAll(list, " and ", ", "), ", ") {
+		names = append(names, strings.Trim(name, "`"))
+	}
+	files, err := filepath.Glob("*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := filepath.Dir(file)
+		if filepath.Base(file) != name+".go" {
+			continue
+		}
+		if !slices.Contains(names, name) {
+			t.Errorf("README.md does not name %s", file)
+		}
+		names = slices.DeleteFunc(names, func(other string) bool { return other == name })
+		overlay := alone(t, name)
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", os.DevNull, "./"+name).CombinedOutput(); err != nil {
+			t.Errorf("%s alone: %v\n%s", file, err, out)
+		}
+	}
+	if len(names) > 0 {
+		t.Errorf("README.md names %v, which have no such file", names)
+	}
+}
+
+// alone makes an overlay for go build that leaves of an example only the file with its name.
+func alone(t *testing.T, name string) (overlay string) {
+	t.Helper()
+	folder := t.TempDir()
+	files, err := filepath.Glob(name + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := map[string]string{}
+	for _, file := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch filepath.Base(file) {
+		case name + ".go":
+		case "main.go":
+			replaced[path] = filepath.Join(folder, "main.go")
+			err = os.WriteFile(replaced[path], []byte("package main\n\nfunc main() {}\n"), 0o600)
+		default:
+			replaced[path] = "" // It is not there.
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay = filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(overlay, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return overlay
 }

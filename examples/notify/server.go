@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -23,18 +22,6 @@ func troubled(server *smtptest.Server) {
 		}
 		return nil
 	}
-}
-
-// memory is a Ledger that lasts as long as the process.
-type memory struct{ claims sync.Map }
-
-func (l *memory) Claim(messageID, recipient string) bool {
-	_, isClaimed := l.claims.LoadOrStore([2]string{messageID, recipient}, true)
-	return !isClaimed
-}
-
-func (l *memory) Release(messageID, recipient string) {
-	l.claims.Delete([2]string{messageID, recipient})
 }
 
 // shown is a Sender that shows the tries of another.
