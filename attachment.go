@@ -54,7 +54,7 @@ func (a *attachment) check() error {
 	case a.disposition == "" && a.Type == "":
 		return &FieldError{a.field + ".Type", errors.New("is needed")}
 	case a.disposition != "" && strings.Trim(a.Name, ". ") == "", strings.ContainsAny(a.Name, `/\`):
-		return &FieldError{a.field + ".Name", fmt.Errorf("%.200q is no file name", a.Name)}
+		return &FieldError{a.field + ".Name", fmt.Errorf("%.200q is no file name; is the path empty, or that of a folder?", a.Name)}
 	case a.Size < 0:
 		return &FieldError{a.field + ".Size", errors.New("is negative")}
 	}

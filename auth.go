@@ -150,8 +150,7 @@ func (c *Client) authBy(ctx context.Context, mechanism Mechanism, refusals []*Er
 
 // mayShow refuses to use what is secret where others could see it: neither in
 // the clear (RFC 4954, section 9; RFC 8314, section 4.1), where SCRAM and CRAM-MD5
-// let who listens try passwords (RFC 5802, section 9), nor under TLS with nobody
-// knows whom.
+// let who listens try passwords (RFC 5802, section 9), nor under TLS with a stranger.
 func (c *Client) mayShow(mechanism string) error {
 	switch {
 	case c.opts.PlaintextAuth, c.trusted, mechanism == "EXTERNAL", mechanism == "ANONYMOUS":
@@ -159,7 +158,7 @@ func (c *Client) mayShow(mechanism string) error {
 	case c.tls == nil:
 		return errors.New("the connection has no TLS, and no credentials are sent in the clear")
 	case c.opportunistic && !c.isVerified():
-		return errors.New("the certificate of the server is not verified, and no credentials are sent to nobody knows whom")
+		return errors.New("the certificate of the server could not be verified, and no credentials are sent to a stranger")
 	}
 	return nil
 }

@@ -41,7 +41,9 @@ func ExampleMailer_Verify() {
 	server, _ := exampleServer()
 	defer server.Close()
 
-	mailer, err := smtp.ParseURL("smtp://user:pencil@" + server.Addr + "?max-conns=10")
+	os.Setenv("SMTP_URL", "smtp://user:pencil@"+server.Addr+"?max-conns=10")
+
+	mailer, err := smtp.ParseURL(os.Getenv("SMTP_URL"))
 	if err != nil {
 		log.Fatal(err)
 	}

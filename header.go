@@ -204,8 +204,9 @@ func (f *fields) addresses(source, name string, list []Address) {
 	}
 	mailboxes := make([]format.Mailbox, len(list))
 	for i, address := range list {
-		var err error
+		err := format.CheckText(address.Name)
 		switch {
+		case err != nil:
 		case address.Address != format.EmptyGroup:
 			mailboxes[i], err = spellMailbox(f.charset, address)
 		case name == "Bcc" || address.Name == "":

@@ -440,9 +440,9 @@ func (m *Mailer) Clone() *Mailer {
 // Stats returns the numbers of now. It is cheap.
 func (m *Mailer) Stats() Stats { return m.pool.snapshot() }
 
-// Shutdown makes later calls fail, waits for those under way, with a
-// whole SendAll and all that wait for a session, and then ends all sessions, as Close does.
-// If ctx ends before, it returns an error, and they go on until their own contexts end.
+// Shutdown makes later calls fail, waits for those under way, with a whole SendAll and all
+// that wait for a session, and then ends all sessions, as Close does. If ctx ends before,
+// it returns an error, and they go on until their own contexts end.
 func (m *Mailer) Shutdown(ctx context.Context) error {
 	if m.pool.isCopy() {
 		return errCopied
@@ -454,8 +454,9 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 }
 
 // Close ends idle sessions, within 5 s. All later calls fail, as do those that wait for a
-// session, by an error that matches [net.ErrClosed]. It waits neither for mails under way nor for
-// sessions of Dial. Without it, sessions and their goroutines live until they time out.
+// session, by an error that matches [net.ErrClosed]. It waits neither for mails under way
+// nor for sessions of Dial. Without it, sessions and their goroutines live until they time
+// out.
 func (m *Mailer) Close() error {
 	if m.pool.isCopy() {
 		return errCopied

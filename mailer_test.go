@@ -919,6 +919,12 @@ func TestWordsForBeginners(t *testing.T) {
 		_, err := m.Send(ctx, letter(to))
 		return err
 	}
+	sendFile := func(m *smtp.Mailer, path string) error {
+		message := letter("bob@example.net")
+		message.Attachments = []smtp.File{smtp.FilePath(path)}
+		_, err := m.Send(t.Context(), message)
+		return err
+	}
 	fromURL := func(s string) error {
 		_, err := smtp.ParseURL(s)
 		return err
@@ -926,14 +932,16 @@ func TestWordsForBeginners(t *testing.T) {
 	good := smtptest.NewServer(t).Mailer()
 	defer good.Close()
 	for want, err := range map[string]error{
-		"smtp: Send: the context had ended before a session was taken: context canceled": sendTo(ended, good, "bob@example.net"),
-		"smtp: Send: the Mailer is closed: Close or Shutdown was called":                 sendTo(t.Context(), closed, "bob@example.net"),
+		"smtp: Send: the context had ended before a session was taken: context canceled":          sendTo(ended, good, "bob@example.net"),
+		"smtp: Send: the Mailer is closed: Close or Shutdown was called":                          sendTo(t.Context(), closed, "bob@example.net"),
+		`smtp: Attachments[0].Name: "." is no file name; is the path empty, or that of a folder?`: sendFile(good, ""),
 		"smtp: To[0]: is empty": sendTo(t.Context(), good, ""),
 		`smtp: To[0]: "a@example.net, b@example.net" is not one plain address; ParseAddressList reads several; if the comma belongs to one, what stands before the @ needs quotes`: sendTo(t.Context(), good, "a@example.net, b@example.net"),
 		`smtp: To[0]: "b@example.net\n" is not one plain address; there is white space around it`:                                                                                  sendTo(t.Context(), good, "b@example.net\n"),
 		`smtp: To[0]: "@example.net" is not one plain address; nothing stands before the @`:                                                                                        sendTo(t.Context(), good, "@example.net"),
 		`smtp: To[0]: " b@example.net" is not one plain address; there is white space around it`:                                                                                   sendTo(t.Context(), good, " b@example.net"),
 		"smtp: Mailer.Addr: is a URL, which is for ParseURL, and no host and port such as smtp.example.com:587":                                                                    sendTo(t.Context(), &smtp.Mailer{Addr: "smtp://u:p@mx:587"}, "b@example.net"),
+		"smtp: URL: has a host that is none; do the options come behind a question mark?":                                                                                          fromURL("smtp://mx&tls=none"),
 		"smtp: URL: has white space around it":                                                      fromURL("smtp://mx\n"),
 		"smtp: URL: cannot have that value as its option max-age, which is a time, as in 10s or 5m": fromURL("smtp://mx?max-age=10"),
 		"smtp: URL: has an option that there is not, or has one twice; there are chunking, disable, idle-timeout, lmtp, local-name, max-age, max-conns, max-idle, max-messages, " +

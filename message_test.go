@@ -359,7 +359,7 @@ func TestBadInput(t *testing.T) {
 		"To[0] ":         func(m *smtp.Message) { m.To[0].Address = "bob@exam_ple.net" },
 		"To[0]  ":        func(m *smtp.Message) { m.To[0].Address = "j\u202eörg@example.net" },
 		"To[0]   ":       func(m *smtp.Message) { m.To[0].Address = "bob@bü-.example" },
-		"To ":            func(m *smtp.Message) { m.To[0].Name = "Bob\r\nBcc: x@example.com" },
+		"To[0]    ":      func(m *smtp.Message) { m.To[0].Name = "Bob\r\nBcc: x@example.com" },
 		"Cc[1]":          func(m *smtp.Message) { m.Cc = []smtp.Address{m.From, {}} },
 		"Bcc[0]":         func(m *smtp.Message) { m.Bcc = []smtp.Address{{Address: "x"}} },
 		"ReplyTo[0]":     func(m *smtp.Message) { m.ReplyTo = []smtp.Address{{Address: "x y"}} },
@@ -431,6 +431,7 @@ func TestBadInput(t *testing.T) {
 		"References":      func(m *smtp.Message) { m.References = []string{"a@b", "<>"} },
 		"Delivery.From":   func(m *smtp.Message) { m.Delivery.From = "a@b> SIZE=1" },
 		"Delivery.From ":  func(m *smtp.Message) { m.Delivery.From = "ann" },
+		"Delivery.To":     func(m *smtp.Message) { m.Delivery.To = []smtp.Recipient{} },
 		"Delivery.To[1].Address": func(m *smtp.Message) {
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net"}, {Address: "@x,@y:a@b"}}
 		},

@@ -60,9 +60,9 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 
 // SendAll sends messages while a loop ranges over it, over up to MaxConns sessions, and
 // yields each as it is done: [Result.Message] says which. The iterator runs in a
-// goroutine of its own, as far ahead as messages can be sent. One that certainly was not
-// taken when a session ended is sent once more. Breaking off lets those end that are
-// under way.
+// goroutine of its own, as far ahead as messages can be sent, and is asked no more once ctx
+// has ended. One that certainly was not taken when a session ended is sent once more.
+// Breaking off lets those end that are under way.
 func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		settings := m.settings()

@@ -478,7 +478,7 @@ func TestOpportunisticFailures(t *testing.T) {
 		"EHLO refused under TLS":           {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true, under: "451 4.3.0 later\r\n"}, want: "451", dialed: 1},
 		"a check on top of the usual":      {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: checks(&tls.Config{ServerName: "localhost"}), auth: true, want: "unknown authority", dialed: 1},
 		"a check on top, which is content": {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: checks(&tls.Config{ServerName: "localhost", RootCAs: roots}), auth: true, mails: 1, dialed: 1},
-		"no name to check":                 {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: &tls.Config{RootCAs: roots}, addr: "unix:/run/tunnel", auth: true, want: "not verified", dialed: 1},
+		"no name to check":                 {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true}, config: &tls.Config{RootCAs: roots}, addr: "unix:/run/tunnel", auth: true, want: "could not be verified", dialed: 1},
 		"client certificate needed":        {server: &mxServer{ehlo: offers, starttls: "220 go\r\n", tls: true, wantsClient: true}, mails: 1, dialed: 2},
 	} {
 		t.Run(name, func(t *testing.T) {

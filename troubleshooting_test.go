@@ -188,6 +188,8 @@ var troubles = map[string]trouble{
 	"no AUTH":        withPassword(func(s *scene) { s.server.Mechanisms = []string{} }),
 	"other AUTH":     withPassword(func(s *scene) { s.server.Mechanisms = []string{"OAUTHBEARER", "XOAUTH2"} }),
 	"AUTH in clear":  withPassword(func(s *scene) { s.server.NoTLS, s.mailer.TLS = true, smtp.TLSNone }),
+	"AUTH later":     withPassword(func(s *scene) { s.mailer.TLS = smtp.TLSNone }),
+	"AUTH stranger":  withPassword(func(s *scene) { s.mailer.TLS, s.mailer.TLSConfig.RootCAs = smtp.TLSOpportunistic, nil }),
 	"AUTH needed":    refuses("MAIL", 530, 7, 0, "Authentication required"),
 	"STARTTLS needed": func(s *scene) {
 		refuses("MAIL", 530, 7, 0, "Must issue a STARTTLS command first")(s)

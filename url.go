@@ -24,7 +24,7 @@ func ParseURL(s string) (*Mailer, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil { // The error of url.Parse would quote all of s.
-		return nil, &FieldError{"URL", errors.New("is malformed; does it begin with smtp://, and are reserved characters in the password percent-encoded?")}
+		return nil, &FieldError{"URL", errors.New("is malformed; does it begin with smtp://, is the port a number, and are reserved characters in the password percent-encoded?")}
 	}
 	m := &Mailer{}
 	if err := m.parseAddr(u); err != nil {
@@ -72,6 +72,8 @@ func (m *Mailer) parseAddr(u *url.URL) error {
 		return errors.New("begins with none of smtp://, smtps://, lmtp:// and unix:/")
 	case u.Hostname() == "" || strings.Contains(u.Hostname(), "@") || u.Path != "" && u.Path != "/":
 		return errors.New("wants a host, and no path")
+	case strings.ContainsAny(u.Hostname(), "&=,;"):
+		return errors.New("has a host that is none; do the options come behind a question mark?")
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return errors.New("has two ports, or an IPv6 address without brackets")
 	}

@@ -344,6 +344,8 @@ func (d *doctor) tellAuth(mailer *smtp.Mailer, h *heard) {
 		d.ok("credentials", "are accepted, by %s", h.mechanism)
 	case len(mailer.Auth) == 0:
 		d.none("credentials", "not checked: there are none in the URL")
+	case h.secure == nil && mailer.TLS != smtp.TLSNone:
+		d.none("credentials", "not tried: none are sent without TLS")
 	}
 }
 

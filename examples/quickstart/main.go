@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -138,6 +139,9 @@ func compose(from string, to list, subject string, attach list) (*smtp.Message, 
 func send(ctx context.Context, mailer *smtp.Mailer, message *smtp.Message, out io.Writer) error {
 	mailer.Options.Logger = slog.New(dialogue{out})
 	defer mailer.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	fmt.Fprintln(out, "connecting to", mailer.Addr)
 	result, err := mailer.Send(ctx, message)
 	if result.MessageID != "" {
 		fmt.Fprintf(out, "\nMessage-ID %s:\n", result.MessageID)
