@@ -333,6 +333,7 @@ func encoders(t *testing.T) {
 		} {
 			l := newLetter()
 			l.auth, l.options.PlaintextAuth = []smtp.Mechanism{m}, true
+			l.offer = append(l.offer, "AUTH PLAIN LOGIN XOAUTH2 EXTERNAL ANONYMOUS")
 			l.mustBeContained(t, fmt.Sprintf("%s with %.50q", quoted(m.Name()), s))
 		}
 	}

@@ -67,7 +67,9 @@ var parameterPlaces = []place{
 		l.message.Delivery.Params[0] = smtp.Param{Keyword: v, Value: "1", Extension: "X-TEST"}
 	}},
 	{"value of MAIL", "1", func(l *letter, v string) { l.message.Delivery.Params[0].Value = v }},
-	{"keyword of RCPT", "X-TEST", func(l *letter, v string) { l.message.Delivery.To[0].Params[0].Keyword = v }},
+	{"keyword of RCPT", "X-TEST", func(l *letter, v string) {
+		l.message.Delivery.To[0].Params[0] = smtp.Param{Keyword: v, Value: "1", Extension: "X-TEST"}
+	}},
 	{"value of RCPT", "1", func(l *letter, v string) { l.message.Delivery.To[0].Params[0].Value = v }},
 }
 
