@@ -17,6 +17,7 @@ var readings = map[string]string{
 	"a@b.example": "a@b.example", "<a@b.example>": "a@b.example", "Alice <a@b.example>": "a@b.example", `"Alice" <a@b.example>`: "a@b.example",
 	`"a@b.example, x" <c@d.example>`: "c@d.example", "(evil@x) c@d.example": "c@d.example", "Alice (evil@x) <c@d.example>": "c@d.example", "c@d.example (Alice <evil@x>)": "c@d.example",
 	"=?utf-8?q?a=2Cb?= <c@d.example>": "c@d.example", `"x\" <evil@x>, " <c@d.example>`: "c@d.example", "a(b)@c.example": "a@c.example", "Al (x) ice <c@d.example>": "c@d.example", "(a)(b) <c@d.example>": "c@d.example",
+	"(a (b) evil@x) c@d.example": "c@d.example", `(a\) evil@x) c@d.example`: "c@d.example", "Alice (a (b) <evil@x>) <c@d.example>": "c@d.example", `"Al (ice" <c@d.example> (")`: "c@d.example",
 
 	`"Alice"@x <a@b.example>`: "", "alice@example.org)bob@example.com": "", "a@malicious.org@important.com": "", "a@b.example <c@d.example>": "", "<a@b.example> <c@d.example>": "", "a@b.example c@d.example": "",
 	"a b@c.example": "", "Alice <a@b.example": "", "Alice a@b.example>": "", "a@b.example,": "a@b.example", ",a@b.example": "a@b.example", "a@b.example, c@d.example": "", "a@b.example;": "", "x:a@b.example": "", "a@": "", "@b.example": "",
@@ -200,7 +201,7 @@ func refolded(t *testing.T) {
 func decodedLate(t *testing.T) {
 	for _, text := range []string{
 		"=?utf-8?q?evil=40x.example?= <bob@example.net>", "=?utf-8?q?evil=40x.example=3E?= <bob@example.net>", "=?utf-8?q?a=40x.example=2C?= bob@example.net", "=?utf-8?q?=3Cevil=40x.example=3E=2C?= <bob@example.net>",
-		"=?utf-8?q?evil=40x.example?=", "=?utf-8?q?evil=40x.example=3E?=@example.net", "<=?utf-8?q?evil=40x.example?=>", "=?utf-8?b?ZXZpbEB4LmV4YW1wbGU=?=@example.net", "bob@=?utf-8?q?x.example?=", "=?utf-8?q?=0D=0ARCPT_TO:=3Cevil=40x.example=3E?= <bob@example.net>",
+		"=?utf-8?q?evil=40x.example?=", "=?utf-8?q?evil=40x.example=3E?=@example.net", "<=?utf-8?q?evil=40x.example?=>", "=?utf-8?b?ZXZpbEB4LmV4YW1wbGU=?=@example.net", "bob@=?utf-8?q?x.example?=", "=?utf-8?q?=0D=0ARCPT_TO=3A=3Cevil=40x.example=3E?= <bob@example.net>", "=?utf-8?q?a=00b?= <bob@example.net>",
 		"=?utf-8?q?=00?=@example.net", "=?iso-8859-1?q?evil=40x.example?=@example.net", "=?x?q?=3C=61=62=63=00=3E?=foobar@example.net", "=?utf-7?b?K0FHVjBhV3ctLQ==?=@example.net",
 	} {
 		list, err := smtp.ParseAddressList(text)
