@@ -17,13 +17,13 @@ import (
 	"github.com/postrider/smtp/smtptest"
 )
 
-// spellings are the forms in which somebody may find the secret: as it is, in base64 at
-// each of its three alignments, in hexadecimal, percent-encoded, and quoted.
+// spellings are the forms in which somebody may find the secret: as it is, half of it in
+// base64 at each of the three alignments, in hexadecimal, percent-encoded, and quoted.
 func spellings() []string {
 	list := []string{secret, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), url.QueryEscape(secret), strings.Trim(fmt.Sprint([]byte(secret)), "[]")}
 	for shift := range 3 {
 		code := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret + "xxx"))
-		list = append(list, code[4:20])
+		list = append(list, code[4:16])
 	}
 	return list
 }
@@ -67,8 +67,15 @@ func passwords(t *testing.T) {
 			"echoes it as garbage": func(line string) string { return "no: " + line },
 			"echoes two codes":     func(line string) string { return "535-no: " + line + "\r\n501 " + decoded(line) },
 			"challenges":           func(line string) string { return "334 " + base64.StdEncoding.EncodeToString([]byte(line)) },
-			"is content":           func(string) string { return "235 ok" },
-			"says nothing more":    func(string) string { return "" },
+			"asks by the line":     func(line string) string { return "334 " + line[strings.LastIndexByte(line, ' ')+1:] },
+			"asks, and refuses": func(line string) string {
+				if strings.HasPrefix(line, "AUTH ") {
+					return "334 " + line[strings.LastIndexByte(line, ' ')+1:]
+				}
+				return "535 no"
+			},
+			"is content":        func(string) string { return "235 ok" },
+			"says nothing more": func(string) string { return "" },
 		} {
 			var shown bytes.Buffer
 			opts := smtp.Options{PlaintextAuth: true, Logger: slog.New(slog.NewJSONHandler(&shown, &slog.HandlerOptions{Level: slog.Level(-100), AddSource: true})), Trace: tracer(&shown)}
@@ -80,6 +87,8 @@ func passwords(t *testing.T) {
 					if strings.Count(line, " ") < 2 { // Its name comes without a response.
 						return "334 VXNlcm5hbWU6"
 					}
+				case "dXNlcg==": // the user, by LOGIN
+					return "334 UGFzc3dvcmQ6"
 				case "MAIL", "RCPT", "QUIT":
 					return "250 ok"
 				}
@@ -109,7 +118,7 @@ func passwords(t *testing.T) {
 // urls: no error of a URL shows its password, and no Mailer that comes of one.
 func urls(t *testing.T) {
 	escaped := url.QueryEscape(secret)
-	for _, s := range []string{"smtp://user:" + escaped + "@mx.example.com", "smtp://user:" + escaped + "@", "smtp://user:" + escaped + "@mx.example.com:x", "x://user:" + escaped + "@mx", "smtp://user:" + secret + "@mx:25", "smtp://user:" + secret + "/%zz@mx", "smtp://us er:" + secret + "@mx", "smtp://mx?x=" + escaped, "smtp://mx?tls=" + escaped, "smtp://mx#" + secret, "smtp://user:\x00" + secret + "@mx", secret, "smtp://mx:" + secret, "smtp://[" + secret, "smtp://user:" + secret + "?@mx"} {
+	for _, s := range []string{"smtp://user:" + escaped + "@mx.example.com", "smtp://user:" + escaped + "@", "smtp://user:" + escaped + "@mx.example.com:x", "x://user:" + escaped + "@mx", "smtp://user:" + secret + "@mx:25", "smtp://user:" + secret + "/%zz@mx", "smtp://us er:" + secret + "@mx", "smtp://mx?x=" + escaped, "smtp://mx?tls=" + escaped, "smtp://mx#" + secret, "smtp://user:\x00" + secret + "@mx", secret, "smtp://mx:" + secret, "smtp://[" + secret, "smtp://user:" + secret + "?@mx", "smtp://user:12?" + escaped + "@mx"} {
 		m, err := smtp.ParseURL(s)
 		checkSecrets(t, "ParseURL", fmt.Sprintf("%v %+v %#v", err, err, err))
 		if err == nil && s != "smtp://mx:"+secret {

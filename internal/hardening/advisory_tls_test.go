@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-sasl"
+
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/internal/testcert"
 	"github.com/postrider/smtp/smtptest"
@@ -27,23 +29,36 @@ func credentials() map[string][]smtp.Mechanism {
 	token := func(context.Context) (string, error) { return secret, nil }
 	return map[string][]smtp.Mechanism{
 		"Password": smtp.Password("user", secret), "OAuth": smtp.OAuth("user", token), "PLAIN": {smtp.Plain("user", secret)}, "LOGIN": {smtp.Login("user", secret)},
+		"SASL":     {smtp.SASL("PLAIN", func(context.Context, smtp.ServerInfo) (sasl.Client, error) { return talkative{}, nil })},
 		"CRAM-MD5": {smtp.CRAMMD5("user", secret)}, "SCRAM-SHA-256": {smtp.SCRAMSHA256("user", secret)}, "XOAUTH2": {smtp.XOAUTH2("user", token)}, "OAUTHBEARER": {smtp.OAuthBearer("user", token)},
 	}
 }
 
-// overTLS lists the ways to come to TLS, each of which tries to send a mail with
-// credentials over a conn, and wants a certificate for a host.
+// talkative is a mechanism of somebody else's, which shows what it is asked.
+type talkative struct{}
+
+func (talkative) Start() (string, []byte, error) {
+	return "PLAIN", []byte("\x00user\x00" + secret), nil
+}
+
+func (talkative) Next(challenge []byte) ([]byte, error) {
+	return nil, fmt.Errorf("what is %q", challenge)
+}
+
+// overTLS lists the ways to come to TLS, each of which tries to send a mail over a conn,
+// mostly with credentials, and wants a certificate for a host.
 var overTLS = map[string]func(ctx context.Context, conn net.Conn, host string, roots *x509.CertPool) error{
-	"STARTTLS":                mailerOver(smtp.TLSRequired, ":587"),
-	"implicit":                mailerOver(smtp.TLSImplicit, ":587"),
-	"implicit by its port":    mailerOver(smtp.TLSRequired, ":465"),
+	"STARTTLS":                mailerOver(smtp.TLSRequired, ":587", smtp.Plain("user", secret)),
+	"STARTTLS, without AUTH":  mailerOver(smtp.TLSRequired, ":587"), // which would find out, too
+	"implicit":                mailerOver(smtp.TLSImplicit, ":587", smtp.Plain("user", secret)),
+	"implicit by its port":    mailerOver(smtp.TLSRequired, ":465", smtp.Plain("user", secret)),
 	"STARTTLS by hand":        byHand(func(host string) (string, string) { return host, "" }),
 	"STARTTLS and ServerName": byHand(func(host string) (string, string) { return "", host }),
 }
 
-func mailerOver(policy smtp.TLSPolicy, port string) func(context.Context, net.Conn, string, *x509.CertPool) error {
+func mailerOver(policy smtp.TLSPolicy, port string, auth ...smtp.Mechanism) func(context.Context, net.Conn, string, *x509.CertPool) error {
 	return func(ctx context.Context, conn net.Conn, host string, roots *x509.CertPool) error {
-		m := &smtp.Mailer{Addr: host + port, TLS: policy, TLSConfig: &tls.Config{RootCAs: roots}, Auth: []smtp.Mechanism{smtp.Plain("user", secret)}}
+		m := &smtp.Mailer{Addr: host + port, TLS: policy, TLSConfig: &tls.Config{RootCAs: roots}, Auth: auth}
 		m.DialContext = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 		defer m.Close()
 		_, err := m.Send(ctx, smallMail("bob@example.net"))
@@ -211,7 +226,7 @@ func injected(t *testing.T) {
 			if strings.HasPrefix(way, "implicit") {
 				continue
 			}
-			server := &smtptest.Server{Users: map[string]string{"user": secret}, On: func(s smtptest.Step) *smtptest.Fault {
+			server := &smtptest.Server{Users: map[string]string{"user": secret}, Timeout: 5 * time.Second, On: func(s smtptest.Step) *smtptest.Fault {
 				if s.Command == "STARTTLS" {
 					return &smtptest.Fault{Inject: inject}
 				}
@@ -224,7 +239,7 @@ func injected(t *testing.T) {
 			var e *smtp.Error
 			_, behind, ok := strings.Cut(wire.String(), "STARTTLS\r\n")
 			if !errors.As(err, &e) || !ok || len(inject) <= 100 && behind != "" || len(server.Messages()) > 0 {
-				t.Errorf("%s with %d octets behind it: %v, %d mails, and the client wrote %q behind it", way, len(inject), err, len(server.Messages()), beginning(behind))
+				t.Fatalf("%s with %d octets behind it: %v, %d mails, and the client wrote %q behind it", way, len(inject), err, len(server.Messages()), beginning(behind))
 			}
 			checkSecrets(t, way, wire.String())
 		}
@@ -267,7 +282,8 @@ func stripped(t *testing.T) {
 			err := send(t.Context(), wire, "localhost", server.TLSConfig.RootCAs)
 			server.Close()
 			isByHand := strings.HasPrefix(way, "STARTTLS ")
-			if err == nil || strings.Contains(wire.String(), "AUTH") || !isByHand && strings.Contains(wire.String(), "MAIL") {
+			var e *smtp.Error // the first of them: what comes after STARTTLS does not make up for it
+			if !errors.As(err, &e) || e.Op != "STARTTLS" || strings.Contains(wire.String(), "AUTH") || !isByHand && strings.Contains(wire.String(), "MAIL") {
 				t.Errorf("%s, %s: %v, and the client wrote %q", how, way, err, beginning(wire.String()))
 			}
 			checkSecrets(t, way, wire.String())
@@ -301,7 +317,7 @@ func inTheClear(t *testing.T) {
 // suppliedConn: TLS is spoken on a conn of the caller's as on any other.
 func suppliedConn(t *testing.T) {
 	for way, send := range overTLS {
-		server := &smtptest.Server{ImplicitTLS: strings.HasPrefix(way, "implicit"), Users: map[string]string{"user": secret}}
+		server := &smtptest.Server{ImplicitTLS: strings.HasPrefix(way, "implicit"), Users: map[string]string{"user": secret}, Timeout: 5 * time.Second}
 		conn := dial(t, server)
 		wire := &tap{Conn: conn}
 		err := send(t.Context(), wire, "localhost", server.TLSConfig.RootCAs)
