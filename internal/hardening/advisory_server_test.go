@@ -143,6 +143,23 @@ func endless(t *testing.T) {
 	}
 }
 
+// challenged: one that asks again after each answer is left, too.
+func challenged(t *testing.T) {
+	challenges := 0
+	conn := scripted(t, func(line string) string {
+		if strings.HasPrefix(line, "EHLO") {
+			return usual(line)
+		}
+		if challenges++; challenges > 1000 {
+			return ""
+		}
+		return "334 QUFB"
+	})
+	if session(t.Context(), conn, smtp.Options{}); challenges > 100 {
+		t.Errorf("%d challenges were answered", challenges)
+	}
+}
+
 // escaped: what a server says is in no error and no log as it came, if a terminal would
 // obey it, or a line of a log would end there.
 func escaped(t *testing.T) {
@@ -245,9 +262,10 @@ func limitedServer(t *testing.T) {
 		expect("220 ")
 		io.WriteString(conn, "EHLO x\r\n")
 		expect("250 ")
-		io.WriteString(conn, "MAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\n"+before)
-		expect("250 ")
-		expect("250 ")
+		io.WriteString(conn, "MAIL FROM:<a@b.example>\r\n"+strings.Repeat("RCPT TO:<a@b.example>\r\n", 3)+before)
+		for _, prefix := range []string{"250 ", "250 ", "250 ", "452 "} {
+			expect(prefix)
+		}
 		if how == "DATA" {
 			expect("354 ")
 		}
