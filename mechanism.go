@@ -158,7 +158,7 @@ func (l *loginClient) Next(challenge []byte) ([]byte, error) {
 		l.named = true
 		return []byte(user), nil
 	case !l.named:
-		return nil, fmt.Errorf("the server asks for %q before it knows the user", prompt)
+		return nil, fmt.Errorf("the server asks for %.200q before it knows the user", challenge)
 	}
 	return []byte(password), nil
 }

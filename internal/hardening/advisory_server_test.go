@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -165,7 +166,8 @@ func challenged(t *testing.T) {
 func escaped(t *testing.T) {
 	evil := []string{"\x1b[2J\x1b]0;evil\x07", "a\rb", "a\x00b", "\u0085evil", "\u202eevil", "\x9b31m", "\b\b\b\bok", "\x7f", "evil\u2028level=ERROR", "\xff\xfe", "%s%n%!d", "\v\f"}
 	for _, words := range evil {
-		for _, reply := range []string{"550 5.1.1 " + words, "450-" + words + "\r\n450 " + words, "250 " + words, words, "334 " + words, "55" + words, "421 " + words, "250-" + words + "\r\n250 " + words} {
+		prompt := base64.StdEncoding.EncodeToString([]byte("password " + words))
+		for _, reply := range []string{"334 " + prompt, "550 5.1.1 " + words, "450-" + words + "\r\n450 " + words, "250 " + words, words, "334 " + words, "55" + words, "421 " + words, "250-" + words + "\r\n250 " + words} {
 			for name, at := range steps {
 				var log bytes.Buffer
 				ours, theirs := net.Pipe()
