@@ -14,7 +14,7 @@ import (
 // hostileSize is how much of hostile input is read. It is below the 1 MiB from which on
 // headers and reports are refused at once. What takes time that grows with its square,
 // even if it does no more than to copy, takes minutes for the double, which linear
-// reads, and a twentieth of patience is enough for all else. In short mode, as with the
+// reads, and a thirtieth of patience is enough for all else. In short mode, as with the
 // race detector, it is little.
 func hostileSize() int {
 	if testing.Short() {
@@ -23,7 +23,7 @@ func hostileSize() int {
 	return 1 << 19
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // reader is a function that takes what strangers wrote.
 type reader struct {
