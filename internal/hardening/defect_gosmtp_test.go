@@ -198,12 +198,14 @@ func defectPrompts(t *testing.T) {
 			}
 		})
 	}
-	defectPlay(t, "C: %s\nS: 250-mx\nS: 250 AUTH LOGIN PLAIN\nC: (goes)", smtp.Options{}, func(t *testing.T, c *smtp.Client) {
-		c.Hello(t.Context())
-		if err := c.Auth(t.Context(), smtp.Password("ann", "secret")...); err == nil {
-			t.Error("the password went in the clear")
-		}
-	})
+	for _, mechanisms := range [][]smtp.Mechanism{smtp.Password("ann", "secret"), {smtp.Login("ann", "secret")}} {
+		defectPlay(t, "C: %s\nS: 250-mx\nS: 250 AUTH LOGIN PLAIN\nC: (goes)", smtp.Options{}, func(t *testing.T, c *smtp.Client) {
+			c.Hello(t.Context())
+			if err := c.Auth(t.Context(), mechanisms...); err == nil {
+				t.Error("the password went in the clear")
+			}
+		})
+	}
 }
 
 // defectDoubter is a mechanism that is never content.

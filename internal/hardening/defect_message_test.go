@@ -80,8 +80,10 @@ func defectRich() *smtp.Message {
 	m := smallMail("bob@example.net")
 	m.HTML = `<p>Grüße <img src="cid:a.png"></p>`
 	m.Inline = []smtp.File{smtp.FileBytes("a.png", []byte("\x89PNG\r\n\x1a\n"))}
+	text := smtp.FileBytes("a=b.txt", []byte("a=b \r\nLatin: \xe9\n.\n"))
+	text.Type = "text/plain; format=flowed; delsp=yes; charset=iso-8859-1"
 	m.Attachments = []smtp.File{
-		smtp.FileBytes("a=b.txt", []byte("a=b \r\nLatin: \xe9\n.\n")), smtp.FileBytes("b.eml", []byte("Subject: Hi\r\n\r\nGrüße\r\n")), defectFile(5000, nil),
+		text, smtp.FileBytes("b.eml", []byte("Subject: Hi\r\n\r\nGrüße\r\n")), defectFile(5000, nil),
 	}
 	return m
 }
@@ -158,6 +160,12 @@ func defectOddParts(t *testing.T) {
 		} else if odd == "filename=a.txt" && (got.Parts[0].Name != "a.txt" || string(got.Parts[0].Body) != "a=b" || got.Parts[0].Params["charset"] != "utf-8") {
 			t.Errorf("the part was read as %+v", got.Parts[0])
 		}
+	}
+	report := "From: postmaster@example.net\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
+		"--b\r\nContent-Type: message/delivery-status; charset=\"iso-8859-2\"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nReporting-MTA: dns; mx.example.net\r\n\r\n" +
+		"Final-Recipient: rfc822; bob=40example.net\r\nAction: failed\r\nDiagnostic-Code: smtp; 550 Petrovi=E6 has left\r\n--b--\r\n"
+	if got, err := smtp.ParseReport(strings.NewReader(report)); err != nil || got.Recipients[0].FinalRecipient.Name != "bob@example.net" || got.Recipients[0].Diagnostic.Text != "Petrović has left" {
+		t.Errorf("the report was read as %+v, %v", got, err)
 	}
 }
 

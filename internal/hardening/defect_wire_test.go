@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,10 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/smtp"
 	"github.com/postrider/smtp/smtptest"
@@ -68,15 +72,48 @@ func defectEmptyErrors(t *testing.T) {
 			}
 		}
 	}
-	for _, command := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA"} {
-		_, mailer := defectServe(t, defectAt(command, smtptest.Fault{Drop: true}))
-		result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
-		var e *smtp.Error
-		if !errors.As(err, &e) || !e.Temporary() || len(result.Remaining()) != 1 {
-			t.Errorf("link lost at %s: %v is not temporary", command, err)
+	for _, fault := range []smtptest.Fault{{Drop: true}, {Delay: time.Hour}} {
+		for _, command := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA"} {
+			synctest.Test(t, func(t *testing.T) {
+				_, mailer := defectServe(t, defectAt(command, fault))
+				defectTemporary(t, mailer, command)
+			})
 		}
 	}
+	reset := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	for place, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+		"the dial":     func(context.Context, string, string) (net.Conn, error) { return nil, reset },
+		"the greeting": func(context.Context, string, string) (net.Conn, error) { return defectResetConn{reset: reset}, nil },
+	} {
+		_, mailer := defectServe(t)
+		mailer.DialContext = dial
+		defectTemporary(t, mailer, place)
+	}
 }
+
+// defectTemporary tells whether the failure of a link is a reason to try again.
+func defectTemporary(t *testing.T, mailer *smtp.Mailer, place string) {
+	t.Helper()
+	result, err := mailer.Send(t.Context(), smallMail("bob@example.net"))
+	var e *smtp.Error
+	if !errors.As(err, &e) || !e.Temporary() || len(result.Remaining()) != 1 {
+		t.Errorf("link lost at %s: %v is not temporary", place, err)
+	}
+}
+
+// defectResetConn is a connection that was reset.
+type defectResetConn struct {
+	net.Conn
+	reset error
+}
+
+func (c defectResetConn) Read([]byte) (int, error)       { return 0, c.reset }
+func (defectResetConn) LocalAddr() net.Addr              { return nil }
+func (defectResetConn) RemoteAddr() net.Addr             { return nil }
+func (defectResetConn) SetDeadline(time.Time) error      { return nil }
+func (defectResetConn) SetReadDeadline(time.Time) error  { return nil }
+func (defectResetConn) SetWriteDeadline(time.Time) error { return nil }
+func (defectResetConn) Close() error                     { return nil }
 
 // defectRaces: one Message is written and sent by many at once, over one Mailer that
 // authenticates for the first time.
