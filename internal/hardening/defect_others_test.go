@@ -196,33 +196,42 @@ func defectBuilder(t *testing.T) {
 	}
 }
 
-// defectFailsFirst: a content that fails at its first octet, or panics, in a session
-// that pipelines, or by chunks, leaves nothing behind.
+// defectFailsFirst: a content that fails, or panics, at its first octet, at the next, which
+// is read behind DATA, or far on, in a session that pipelines, or by chunks, leaves nothing
+// behind.
 func defectFailsFirst(t *testing.T) {
 	for _, chunking := range []bool{false, true} {
-		for _, read := range []func([]byte) (int, error){
-			func([]byte) (int, error) { return 0, errDefect },
-			func(p []byte) (int, error) { return copy(p, "half"), errDefect },
-			func([]byte) (int, error) { panic(errDefect) },
-		} {
-			line, mailer := defectServe(t)
-			mailer.Options.Chunking = chunking
-			m := smallMail("bob@example.net")
-			m.Attachments = []smtp.File{{Name: "a.txt", Open: func() (io.ReadCloser, error) { return io.NopCloser(defectReader(read)), nil }}}
-			c := defectDial(t, mailer)
-			func() {
-				defer func() { recover() }()
-				if result, err := c.Send(t.Context(), m); !errors.Is(err, errDefect) || defectOutcomes(result) != "not sent" {
-					t.Errorf("%s, %v", defectOutcomes(result), err)
-				}
-			}()
-			c.Noop(t.Context())
-			c.Quit(t.Context())
-			line.Server.Close()
-			if len(line.Messages()) != 0 || line.opened != line.closed {
-				t.Errorf("%d mails arrived, %d of %d connections were closed", len(line.Messages()), line.closed, line.opened)
+		for _, before := range []int64{0, 1, 50_000} {
+			for _, read := range []func([]byte) (int, error){
+				func([]byte) (int, error) { return 0, errDefect },
+				func(p []byte) (int, error) { return copy(p, "half"), errDefect },
+				func([]byte) (int, error) { panic(errDefect) },
+			} {
+				defectFails(t, chunking, smtp.File{Name: "a.bin", Type: "application/octet-stream", Open: func() (io.ReadCloser, error) {
+					return io.NopCloser(io.MultiReader(io.LimitReader(defectOctets{}, before), defectReader(read))), nil
+				}})
 			}
 		}
+	}
+}
+
+func defectFails(t *testing.T, chunking bool, file smtp.File) {
+	line, mailer := defectServe(t)
+	mailer.Options.Chunking = chunking
+	m := smallMail("bob@example.net")
+	m.Attachments = []smtp.File{file}
+	c := defectDial(t, mailer)
+	func() {
+		defer func() { recover() }()
+		if result, err := c.Send(t.Context(), m); !errors.Is(err, errDefect) || defectOutcomes(result) != "not sent" {
+			t.Errorf("%s, %v", defectOutcomes(result), err)
+		}
+	}()
+	c.Noop(t.Context())
+	c.Quit(t.Context())
+	line.Server.Close()
+	if len(line.Messages()) != 0 || line.opened != line.closed {
+		t.Errorf("%d mails arrived, %d of %d connections were closed", len(line.Messages()), line.closed, line.opened)
 	}
 }
 
