@@ -282,6 +282,12 @@ func defectLoginInClear(t *testing.T) {
 	}
 }
 
+// defectDeadlines: neither what is read nor what is written is waited for without end.
+func defectDeadlines(t *testing.T) {
+	defectSilence(t)
+	defectNoReading(t)
+}
+
 // defectSilence: a server that falls silent at any step is left by a time-out, though
 // the caller gave none.
 func defectSilence(t *testing.T) {

@@ -100,7 +100,7 @@ var defects = []defect{
 	{name: "gomail-1", what: "a content that fails is delivered, cut or empty", try: defectFailsFirst},
 	{name: "gomail-2", what: "STARTTLS if it is offered, else the clear", try: defectStripped},
 	{name: "gomail-3", what: "the server decides whether the password goes in the clear", try: defectLoginInClear},
-	{name: "gomail-4", what: "no deadline after the dial", try: defectSilence},
+	{name: "gomail-4", what: "no deadline after the dial", try: defectDeadlines},
 	{name: "gomail-5", what: "file names become header fields", try: defectFilePlaces},
 	{name: "gomail-6", what: "addresses become header fields", try: defectAddressPlaces},
 	{name: "gomail-7", what: "header fields come in random order", try: defectCallersOwn},
@@ -110,7 +110,7 @@ var defects = []defect{
 	{name: "gomail-11", what: "what authenticates is shared without a lock", try: defectRaces},
 	{name: "jordan-wright-1", what: "a refused STARTTLS has the mail go in the clear", try: defectStripped},
 	{name: "jordan-wright-2", what: "credentials are skipped if the server takes none", try: defectNotOffered},
-	{name: "jordan-wright-3", what: "no time-outs", try: defectSilence},
+	{name: "jordan-wright-3", what: "no time-outs", try: defectDeadlines},
 	{name: "jordan-wright-4", what: "addresses, file names and types become header fields", try: func(t *testing.T) {
 		defectAddressPlaces(t)
 		defectFilePlaces(t)
@@ -126,11 +126,11 @@ var defects = []defect{
 	{name: "smtppool-1", what: "a server that cannot be reached is a success", try: defectUnreachable},
 	{name: "smtppool-2", what: "a message is built after DATA, and an empty one is delivered if that fails", try: defectBuiltFirst},
 	{name: "smtppool-3", what: "LOGIN goes without TLS", try: defectLoginInClear},
-	{name: "smtppool-4", what: "no deadline after the dial", try: defectSilence},
+	{name: "smtppool-4", what: "no deadline after the dial", try: defectDeadlines},
 	{name: "smtppool-5", what: "one variable takes the errors of all goroutines", try: defectOwnErrors},
 	{name: "net-smtp-1", what: "extensions are found in upper case only", try: defectAnyCase},
 	{name: "net-smtp-2", what: "SMTPUTF8 and 8BITMIME go with every mail", try: defectNeeded},
-	{name: "net-smtp-3", what: "no time-outs", try: defectNoReading},
+	{name: "net-smtp-3", what: "no time-outs", try: defectDeadlines},
 	{name: "net-smtp-4", what: "no result for each recipient", try: defectByHand},
 	{name: "net-smtp-5", what: "the error of EHLO is lost", try: defectEHLO},
 }
