@@ -139,7 +139,7 @@ func defectBareLF(t *testing.T) {
 	line, mailer := defectServe(t)
 	c := defectDial(t, mailer)
 	for _, ends := range []string{"\n", "\r\n", "\r"} {
-		raw := strings.ReplaceAll("From: ann@example.com\nTo: bob@example.net\n\nHello.\n.\n\nBye.", "\n", ends)
+		raw := "From: ann@example.com\nTo: bob@example.net\n\n" + strings.ReplaceAll("Hello.\n.\n\nBye.", "\n", ends)
 		for _, m := range []*smtp.Message{{Raw: smtp.FileBytes("", []byte(raw))}, {From: smtp.Address{Address: "ann@example.com"}, Text: raw}} {
 			m.Delivery.To = []smtp.Recipient{{Address: "bob@example.net"}}
 			if _, err := c.Send(t.Context(), m); (err == nil) != (ends != "\r") {
