@@ -68,7 +68,7 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("%q has no domain", address)
 	}
 	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at])}
-	if strings.TrimSpace(address) != address || m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || m.local == "" || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
+	if strings.TrimSpace(address) != address || m.local == "" || m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
 		return mailbox{}, fmt.Errorf("%q is not one plain address; %s", address, plainAdvice(address))
 	}
 	if len(m.local) > 1 && strings.HasPrefix(m.local, `"`) && strings.HasSuffix(m.local, `"`) { // As by mail.Address.String.
@@ -91,7 +91,7 @@ func parseMailbox(address string) (mailbox, error) {
 // plainAdvice says what would make one of what is no plain address.
 func plainAdvice(address string) string {
 	switch {
-	case strings.HasPrefix(address, "@"):
+	case strings.HasPrefix(address, "@"), strings.HasPrefix(address, `""@`): // net/mail reads neither.
 		return "nothing stands before the @"
 	case strings.TrimSpace(address) != address:
 		return "there is white space around it"

@@ -358,6 +358,7 @@ func TestBadInput(t *testing.T) {
 		"To[0]":          func(m *smtp.Message) { m.To[0].Address = "a@b\r\nRSET" },
 		"To[0] ":         func(m *smtp.Message) { m.To[0].Address = "bob@exam_ple.net" },
 		"To[0]  ":        func(m *smtp.Message) { m.To[0].Address = "j\u202eörg@example.net" },
+		"To[0]     ":     func(m *smtp.Message) { m.To[0].Address = `""@example.net` },
 		"To[0]   ":       func(m *smtp.Message) { m.To[0].Address = "bob@bü-.example" },
 		"To[0]    ":      func(m *smtp.Message) { m.To[0].Name = "Bob\r\nBcc: x@example.com" },
 		"Cc[1]":          func(m *smtp.Message) { m.Cc = []smtp.Address{m.From, {}} },
