@@ -48,6 +48,9 @@ func ParseDate(s string) time.Time {
 		}
 	}
 	text := strings.Join(words, " ")
+	if strings.Contains(text, `"`) { // net/mail may take it for a part of a zone.
+		return time.Time{}
+	}
 	if t, err := mail.ParseDate(text); err == nil {
 		return t
 	}
