@@ -68,7 +68,9 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("%q has no domain", address)
 	}
 	m := mailbox{address: address, local: wire.UnquoteLocal(address[:at])}
-	if strings.TrimSpace(address) != address || m.local == "" || m.local == address[:at] && (strings.Trim(m.local, " ") != m.local || strings.ContainsAny(m.local, `<>(),;:[]@"`)) {
+	isQuoted := m.local != address[:at]
+	// The grammar of RFC 5321, section 4.1.2 has an empty one in quotes; net/mail reads no list with it.
+	if strings.TrimSpace(address) != address || m.local == "" || !isQuoted && needsQuotes(m.local) {
 		return mailbox{}, fmt.Errorf("%q is not one plain address; %s", address, plainAdvice(address))
 	}
 	if len(m.local) > 1 && strings.HasPrefix(m.local, `"`) && strings.HasSuffix(m.local, `"`) { // As by mail.Address.String.
@@ -79,7 +81,7 @@ func parseMailbox(address string) (mailbox, error) {
 		return mailbox{}, fmt.Errorf("the domain of %q: %w", address, err)
 	}
 	m.joined = address
-	if m.local != address[:at] || m.domain != address[at+1:] || !wire.IsDotString(m.local) {
+	if isQuoted || m.domain != address[at+1:] || !wire.IsDotString(m.local) {
 		m.joined = wire.JoinMailbox(m.local, m.domain)
 	}
 	if err := wire.CheckUTF8Mailbox(m.joined); err != nil {
@@ -88,10 +90,15 @@ func parseMailbox(address string) (mailbox, error) {
 	return m, nil
 }
 
+// needsQuotes tells whether a local part can be taken for more than that without quotes.
+func needsQuotes(local string) bool {
+	return strings.Trim(local, " ") != local || strings.ContainsAny(local, `<>(),;:[]@"`)
+}
+
 // plainAdvice says what would make one of what is no plain address.
 func plainAdvice(address string) string {
 	switch {
-	case strings.HasPrefix(address, "@"), strings.HasPrefix(address, `""@`): // net/mail reads neither.
+	case strings.HasPrefix(address, "@"), strings.HasPrefix(address, `""@`):
 		return "nothing stands before the @"
 	case strings.TrimSpace(address) != address:
 		return "there is white space around it"

@@ -86,26 +86,26 @@ func (m *Mailer) settings() poolSettings {
 // cannot be sent is found before the server is dialled. A message that is sent twice is
 // two mails, unless it was prepared ([Message.Prepare]).
 func (m *Mailer) Send(ctx context.Context, message *Message) (*Result, error) {
-	closed := m.pool.enter("Send", m.settings())
-	if closed == nil {
+	unusable := m.pool.enter("Send", m.settings())
+	if unusable == nil {
 		defer m.pool.leave()
 	}
-	result, err := m.send(ctx, message, closed)
+	result, err := m.send(ctx, message, unusable)
 	m.pool.count(result)
 	m.Options.Trace.done(ctx, result, err)
 	return result, err
 }
 
-// send sends a message, unless the Mailer is closed.
-func (m *Mailer) send(ctx context.Context, message *Message, closed error) (*Result, error) {
+// send sends a message, unless the Mailer is not to be used: closed, or copied.
+func (m *Mailer) send(ctx context.Context, message *Message, unusable error) (*Result, error) {
 	o := message.outgoing(ctx, &m.Options)
 	defer o.close()
 	if o.err != nil {
 		return o.outcome()
 	}
-	if closed != nil {
-		o.result.settle(NotSent, Reply{}, closed)
-		return o.result, closed
+	if unusable != nil {
+		o.result.settle(NotSent, Reply{}, unusable)
+		return o.result, unusable
 	}
 	begun, limiter, fresh := time.Now(), m.Limiter, false
 	for len(o.left) > 0 {
@@ -444,9 +444,6 @@ func (m *Mailer) Stats() Stats { return m.pool.snapshot() }
 // that wait for a session, and then ends all sessions, as Close does. If ctx ends before,
 // it returns an error, and they go on until their own contexts end.
 func (m *Mailer) Shutdown(ctx context.Context) error {
-	if m.pool.isCopy() {
-		return errCopied
-	}
 	if err := m.pool.drain(ctx); err != nil {
 		return err
 	}
@@ -457,11 +454,4 @@ func (m *Mailer) Shutdown(ctx context.Context) error {
 // session, by an error that matches [net.ErrClosed]. It waits neither for mails under way
 // nor for sessions of Dial. Without it, sessions and their goroutines live until they time
 // out.
-func (m *Mailer) Close() error {
-	if m.pool.isCopy() {
-		return errCopied
-	}
-	m.pool.close()
-	m.pool.ending.Wait()
-	return nil
-}
+func (m *Mailer) Close() error { return m.pool.close() }

@@ -436,6 +436,9 @@ func quit(ctx context.Context, c *Client) {
 
 // drain lets no more calls begin, and waits for those under way.
 func (p *pool) drain(ctx context.Context) error {
+	if p.isCopy() {
+		return errCopied
+	}
 	p.mu.Lock()
 	p.closing = true
 	var unused chan struct{}
@@ -457,8 +460,18 @@ func (p *pool) drain(ctx context.Context) error {
 	}
 }
 
-// close ends what is idle, and lets nobody wait any longer.
-func (p *pool) close() {
+// close ends all that is idle, and waits for that.
+func (p *pool) close() error {
+	if p.isCopy() {
+		return errCopied
+	}
+	p.endAll()
+	p.ending.Wait()
+	return nil
+}
+
+// endAll begins to end what is idle, and lets nobody wait any longer.
+func (p *pool) endAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closing, p.closed = true, true

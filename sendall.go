@@ -66,12 +66,12 @@ func (c *Client) breakOff(ctx context.Context, o, following *outgoing) {
 func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		settings := m.settings()
-		closed := m.pool.enter("SendAll", settings)
-		if closed == nil {
+		unusable := m.pool.enter("SendAll", settings)
+		if unusable == nil {
 			defer m.pool.leave()
 		}
 		b := &bulk{
-			mailer: m, begun: time.Now(), closed: closed, queue: pull(ctx, messages, &m.Options),
+			mailer: m, begun: time.Now(), unusable: unusable, queue: pull(ctx, messages, &m.Options),
 			most: settings.conns, done: make(chan *outgoing, 2*min(settings.conns, 100)), over: make(chan struct{}),
 		}
 		defer b.queue.stop()
@@ -92,13 +92,13 @@ func (m *Mailer) SendAll(ctx context.Context, messages iter.Seq[*Message]) iter.
 
 // bulk is a SendAll under way.
 type bulk struct {
-	mailer *Mailer
-	begun  time.Time
-	closed error // the Mailer is; nil: it is not
-	queue  *queue
-	done   chan *outgoing // nil: there was a panic
-	over   chan struct{}  // nobody wants to know of any more
-	asking sync.WaitGroup // the limiter
+	mailer   *Mailer
+	begun    time.Time
+	unusable error // why the Mailer is; nil: it is not
+	queue    *queue
+	done     chan *outgoing // nil: there was a panic
+	over     chan struct{}  // nobody wants to know of any more
+	asking   sync.WaitGroup // the limiter
 
 	mu       sync.Mutex
 	most     int  // workers that may still be started
@@ -191,8 +191,8 @@ type worker struct {
 // send sends what is pending, as far as one session goes.
 func (w *worker) send(ctx context.Context) {
 	o := w.pending[0]
-	if o.err == nil && w.closed != nil {
-		o.err = w.closed
+	if o.err == nil && w.unusable != nil {
+		o.err = w.unusable
 		o.result.settle(NotSent, Reply{}, o.err)
 	}
 	if o.err == nil {
